@@ -1,0 +1,381 @@
+#!/bin/sh
+# Changes this mail host, proves the change, and puts the old bytes back where the proof fails.
+# Called as: main NONCE; then recover or transaction, once a daemon; then finish. Answers in frames (host/wire.ts).
+#
+# A transaction is: DAEMON DIR RECORD...   DIR is this daemon's part of the ledger. Records, each with its words:
+#   file PATH SHA256|absent MODE OWNER CONTENT   PATH, which must still be as planned from, gets CONTENT (for printf %b);
+#                                                MODE and OWNER only for a file that is new, else what it has stays
+#   gone PATH SHA256|absent                      PATH goes
+#   check PATH                                   (dovecot) the staged fragment must be accepted together with the rest
+#   probe SERVICE smtp|imap|pop3|sieve|auth HOST PORT MODE   what answered before must answer after; MODE: plain (STARTTLS
+#                                                where it is offered) or implicit-tls
+#   effective ID doveconf|postconf|service SELECTOR NAME WORD   WORD must be in the effective value ("": only report it)
+#   reload                                       the daemon takes its configuration anew, once
+#   flush                                        forget cached logins
+#   forget                                       nothing of ours is left: DIR goes, too
+#
+# Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
+# journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back.
+set -u
+umask 077
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+
+frame() { printf '\n%s %s\n' "$nonce" "$*"; }
+
+# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9).
+run() { timeout 10 "$@" </dev/null 9<&-; }
+
+# fail STEP TEXT: tells what failed; the caller undoes.
+fail() {
+  frame failed "$daemon" "$1"
+  printf '%s\n' "$2"
+  return 1
+}
+
+# each PHASE RECORD...: calls PHASE_record for every record that takes part in the phase.
+each() {
+  phase=$1
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+    file) words=6 ;;
+    gone) words=3 ;;
+    check) words=2 ;;
+    probe) words=6 ;;
+    effective) words=6 ;;
+    reload | flush | forget) words=1 ;;
+    *) fail protocol "unknown record $1"; return 1 ;;
+    esac
+    case $phase.$1 in
+    expect.file | expect.gone | save.file | save.gone | stage.file | check.check | place.file | place.gone | \
+      baseline.probe | prove.probe | effective.effective | has.reload | has.flush | has.forget)
+      "${phase}_$1" "$@" || return 1
+      ;;
+    esac
+    shift "$words"
+  done
+}
+
+digest() { if [ -f "$1" ]; then sha256sum <"$1" | cut -c1-64; else echo absent; fi; }
+
+# --- expect: the files are still those that the plan was made from.
+expect_file() { [ "$(digest "$2")" = "$3" ] || { frame changed "$daemon"; printf '%s\n' "$2"; return 1; }; }
+expect_gone() { expect_file "$@"; }
+
+# --- save: a copy of every file that will change, armed by one rename.
+save_file() {
+  number=$((number + 1))
+  new=absent
+  [ "$1" = gone ] || new=$(printf '%b' "$6" | sha256sum | cut -c1-64)
+  if [ -f "$2" ]; then
+    cp -a -- "$2" "$dir/journal.new/$number" || { fail save "cannot copy $2 to $dir"; return 1; }
+    printf '%s %s %s\n' "$number" "$new" "$2"
+  else
+    printf '%s %s %s\n' - "$new" "$2"
+  fi >>"$dir/journal.new/files" || { fail save "cannot write the journal in $dir"; return 1; }
+}
+save_gone() { save_file "$@"; }
+
+save() {
+  rm -rf -- "$dir/journal.new"
+  { mkdir -p -- "$dir/journal.new" && echo "$nonce" >"$dir/journal.new/id" && echo >>"$dir/journal.new/files"; } || { fail save "cannot create the ledger's directory $dir"; return 1; }
+  number=0
+  each save "$@" || return 1
+  sync "$dir/journal.new" 2>/dev/null || sync
+  mv -- "$dir/journal.new" "$dir/journal" || { fail save "cannot arm the journal in $dir"; return 1; }
+}
+
+# --- stage: the new bytes beside the old file, with its owner, mode and attributes.
+stage_file() {
+  if [ -f "$2" ]; then
+    cp -a -- "$2" "$2.pulumi-new" && printf '%b' "$6" >"$2.pulumi-new"
+  else
+    mkdir -p -- "${2%/*}" && printf '%b' "$6" >"$2.pulumi-new" && chown -- "$5" "$2.pulumi-new" && chmod -- "$4" "$2.pulumi-new"
+  fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
+  [ "$(printf '%b' "$6" | sha256sum | cut -c1-64)" = "$(digest "$2.pulumi-new")" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
+}
+
+# --- check: the daemon's own tool reads the staged result before it is live.
+check_check() {
+  config=$(run doveconf -n 2>/dev/null | sed -n '1s/^# [^:]*: //p')
+  {
+    sed -n '/^[[:space:]]*dovecot_config_version/{p;q;}' "$config"
+    printf '!include %s\n!include %s\n' "$config" "$2.pulumi-new"
+  } >"$work/staged.conf"
+  said=$(run doveconf -c "$work/staged.conf" -n 2>&1 >/dev/null) || { fail check "doveconf refuses the new settings: $said"; return 1; }
+}
+
+# --- place: one rename a file. A file with other hard links keeps them: its bytes are written in place.
+put() {
+  if [ -f "$1" ] && [ "$(stat -c %h -- "$1")" -gt 1 ]; then
+    cat -- "$1.pulumi-new" >"$1" && rm -f -- "$1.pulumi-new"
+  else
+    mv -f -- "$1.pulumi-new" "$1"
+  fi
+}
+place_file() { put "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }; }
+place_gone() { rm -f -- "$2" 2>"$work/said" || { fail place "cannot remove $2: $(cat "$work/said")"; return 1; }; }
+
+# --- probes: a service lives when it greets and answers.
+# probe_once KIND HOST PORT MODE: prints the dialogue.
+probe_once() {
+  case $1 in
+  smtp)
+    level='-l may'
+    [ "$4" != implicit-tls ] || level='-w -l encrypt'
+    # shellcheck disable=SC2086 # options
+    run posttls-finger -c $level -t 4 -T 4 "[$2]:$3" 2>&1
+    ;;
+  # The quick proof that auth lives: begin PLAIN and abort it, which is no failed login.
+  imap) printf 'a AUTHENTICATE PLAIN\r\n*\r\nb LOGOUT\r\n' | tls "$@" ;;
+  pop3) printf 'AUTH PLAIN\r\n*\r\nQUIT\r\n' | tls "$@" ;;
+  sieve) printf 'LOGOUT\r\n' | tls "$@" ;;
+  auth) run doveadm user pulumi-dovecot-postfix-probe 2>&1 ;;
+  esac
+}
+
+# tls KIND HOST PORT MODE: sends stdin, prints the answer.
+tls() {
+  if [ "$4" = implicit-tls ]; then set -- "$2:$3"; else set -- "$2:$3" -starttls "$1"; fi
+  timeout 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
+}
+
+# lives KIND FILE: judges a dialogue. posttls-finger exits 0 whatever happens, and tells of a good session only its TLS.
+lives() {
+  case $1 in
+  smtp) ! grep -qvE 'TLS connection established to|subject_CN=|certificate' "$2" ;;
+  imap) grep -q '^b OK' "$2" ;;
+  pop3) grep -q '^+ ' "$2" ;;
+  sieve) grep -q '^OK ' "$2" ;;
+  auth) grep -qE "doesn't exist|^uid" "$2" ;;
+  esac
+}
+
+baseline_probe() {
+  count=$((count + 1))
+  probe_once "$3" "$4" "$5" "$6" >"$work/before.$count" 9<&- &
+}
+
+# Services that did not answer before are not judged: a port that nothing listens on is silent, the rest is told.
+prove_probe() {
+  count=$((count + 1))
+  if lives "$3" "$work/before.$count"; then
+    (probe_once "$3" "$4" "$5" "$6" >"$work/after.$count") 9<&- &
+    awaited="$awaited $count:$3:$2"
+  elif [ "$round" = 1 ] && ! grep -qiE 'refused|missing|not found' "$work/before.$count"; then
+    frame broken-before "$daemon" "$2"
+    tail -n 3 "$work/before.$count"
+  fi
+}
+
+# probes RECORD...: all at once; a second round for what a busy host answered too late.
+probes() {
+  for round in 1 2; do
+    count=0 awaited='' silent=''
+    each prove "$@"
+    wait
+    for one in $awaited; do
+      number=${one%%:*} rest=${one#*:}
+      lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(tail -n 2 "$work/after.$number" | tr '\n' ' ')")"
+    done
+    [ -n "$silent" ] || return 0
+  done
+  return 1
+}
+
+# --- reload: once, and only of a daemon that runs.
+has_reload() { reload=yes; }
+has_flush() { flush=yes; }
+has_forget() { forget=yes; }
+
+running() {
+  case $daemon in
+  dovecot) run doveadm who >/dev/null 2>&1 ;;
+  postfix) run postfix status >/dev/null 2>&1 ;;
+  esac
+}
+
+# The daemons take the signal and go on; a probe that comes at once could still meet a process of before.
+reload_daemon() {
+  case $daemon in
+  dovecot)
+    before=$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)
+    run doveadm reload >"$work/said" 2>&1 || return 1
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      [ "$before" = "$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)" ] || return 0
+      sleep 0.1
+    done
+    ;;
+  postfix)
+    run postfix reload >"$work/said" 2>&1 || return 1
+    sleep 0.1
+    ;;
+  esac
+}
+
+# A Postfix service whose process died at its start is throttled by master for 60 s, and a reload does not end that
+# (measured on 3.7 and 3.10): only a new start does.
+restart_postfix() {
+  if [ -d /run/systemd/system ]; then
+    timeout 20 systemctl restart postfix </dev/null 9<&-
+  else
+    run postfix stop
+    timeout 20 postfix start </dev/null 9<&-
+  fi >/dev/null 2>&1
+}
+
+# --- effective: what the daemon's own tool says the value is now.
+effective_effective() {
+  case $3 in
+  doveconf)
+    filters=
+    for filter in $4; do filters="$filters -f $filter"; done
+    # shellcheck disable=SC2086 # words of our own making
+    value=$(run doveconf -h $filters "$5" 2>&1)
+    ;;
+  postconf) value=$(run postconf -xh "$5" 2>&1) ;;
+  service) value=$(run postconf -Ph "$4/$5" 2>&1) ;;
+  esac
+  status=$?
+  frame value "$2"
+  printf '%s\n%s status %s\n' "$value" "$nonce" "$status"
+  [ "$status" = 0 ] && [ -z "$6" ] && return 0
+  case " $(printf '%s' "$value" | tr ',\n\t' '   ') " in *" $6 "*) return 0 ;; esac
+  fail effective "$5 does not hold $6 for ${4:-the host}; it is: $value"
+}
+
+# --- the daemons' own words since we began, for an error.
+log_files='/var/log/mail.log /var/log/maillog /var/log/dovecot.log /var/log/syslog /var/log/messages'
+log_mark() {
+  for log in $log_files; do
+    [ ! -f "$log" ] || printf '%s %s\n' "$(wc -c <"$log")" "$log"
+  done >"$work/logs"
+  date +%s >"$work/since"
+}
+log_words() {
+  while read -r size log; do tail -c "+$((size + 1))" "$log"; done <"$work/logs" | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:|error:' | tail -n 5
+  [ -s "$work/logs" ] || ! command -v journalctl >/dev/null ||
+    run journalctl -q --no-pager -o cat --since "@$(cat "$work/since")" 2>/dev/null | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:' | tail -n 5
+}
+
+# --- undo: the journal's bytes back, unless somebody has put their own there meanwhile.
+undo_files() {
+  left=''
+  while read -r number new path; do
+    [ -n "$path" ] || continue
+    rm -f -- "$path.pulumi-new"
+    now=$(digest "$path")
+    old=absent
+    [ "$number" = - ] || old=$(digest "$dir/journal/$number")
+    if [ "$now" = "$old" ]; then
+      continue
+    elif [ "$now" != "$new" ]; then
+      left="$left $path"
+    elif [ "$number" = - ]; then
+      rm -f -- "$path"
+    else
+      cp -a -- "$dir/journal/$number" "$path.pulumi-new" && put "$path"
+    fi || left="$left $path"
+  done <"$dir/journal/files"
+  [ -z "$left" ] || { frame left "$daemon"; printf '%s\n' "$left"; }
+}
+
+clear_journal() {
+  mv -- "$dir/journal" "$dir/journal.done" && rm -rf -- "$dir/journal.done"
+}
+
+forget_empty() { # nothing of ours in it: no directory either
+  rm -rf -- "$dir/journal.new" "$dir/journal.done" "$work"
+  rmdir -- "$dir/before" 2>/dev/null
+  rmdir -- "$dir" 2>/dev/null && rmdir -- "${dir%/*}" 2>/dev/null
+  return 0
+}
+
+undo() {
+  undo_files
+  if [ "$reload" = yes ] && running; then
+    reload_daemon
+    if ! probes "$@" && [ "$daemon" = postfix ]; then
+      restart_postfix
+      probes "$@"
+    fi
+  fi
+  clear_journal
+}
+
+# The watchdog waits for the lock, which the commit holds while it lives. Is there still a journal then, the commit died.
+# It holds no descriptor of the SSH session, so it outlives it; after 60 s it ends a commit that hangs. It is a child of
+# nobody here, or `wait` would wait for it.
+watchdog() {
+  pid=$1 id=$2
+  shift 2
+  exec 9<&- >/dev/null 2>&1 </dev/null 8</var/lib
+  flock -w 60 8 || { kill -9 "$pid" && flock -w 15 8; }
+  [ "$(cat "$dir/journal/id")" != "$id" ] || { mkdir -p -- "$work" && undo "$@"; forget_empty; }
+}
+
+# transaction DAEMON DIR RECORD...
+transaction() {
+  daemon=$1 dir=$2 work=$2/work
+  shift 2
+  reload=no flush=no forget=no count=0
+  each has "$@" || return 1
+  each expect "$@" || return 1
+  mkdir -p -- "$work" 2>/dev/null || { fail save "cannot create the ledger's directory $dir (disk full, or read-only?)"; return 1; }
+  log_mark
+  [ "$reload" = no ] || { running || reload=stopped; }
+  [ "$reload" != yes ] || { each baseline "$@"; [ "$daemon" != dovecot ] || run doveadm who -1 >"$work/sessions" 2>/dev/null; }
+  if ! { save "$@" && each stage "$@" && each check "$@"; }; then
+    abandon "$@"
+    return 1
+  fi
+  wait
+  (watchdog "$$" "$nonce" "$@" &)
+  if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
+    each effective "$@" && { [ "$reload" != yes ] || probes "$@" || fail prove "$silent"; }; then
+    [ "$flush" = no ] || run doveadm auth cache flush >/dev/null 2>&1
+    clear_journal
+    frame committed "$daemon" "$reload"
+    [ ! -f "$work/sessions" ] || tail -n +2 "$work/sessions" | awk '{ print $2 }' | sort | uniq -c
+    [ "$forget" = no ] || rm -rf -- "$dir/before"
+    rm -rf -- "$work"
+    [ "$forget" = no ] || forget_empty
+  else
+    frame words "$daemon"
+    log_words
+    undo "$@"
+    frame undone "$daemon" "$([ -n "${silent-}" ] && echo silent)"
+    printf '%s\n' "${silent-}"
+    forget_empty
+  fi
+}
+
+# Before anything is live: take away what was prepared.
+abandon() {
+  wait
+  [ ! -d "$dir/journal" ] || { undo_files; clear_journal; }
+  forget_empty
+}
+
+# recover DAEMON DIR: an operation before this one was killed; put its journal back.
+recover() {
+  daemon=$1 dir=$2 work=$2/work reload=yes silent='' count=0
+  [ -d "$dir/journal" ] || { forget_empty; return 0; }
+  mkdir -p "$work"
+  undo
+  forget_empty
+  frame recovered "$daemon"
+}
+
+main() {
+  nonce=$1
+  printf '%s\n' "$nonce begin"
+  # From here on a lost link does not stop us: the commit ends, proved or undone.
+  trap '' HUP PIPE INT TERM
+  exec 9</var/lib
+  flock -n 9 || { frame waiting; flock -w 60 9; } || { frame locked; frame end; exit 75; }
+}
+
+finish() { frame end; }

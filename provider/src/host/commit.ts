@@ -1,0 +1,125 @@
+// Executes plans on a host: one round trip for all its daemons (commit.sh), and what came of it.
+import type { Link } from "../ssh/link.js";
+import { HostError } from "./errors.js";
+import { runProgram, type Shell } from "./observe.js";
+import type { DaemonPlan } from "./plan.js";
+import { sha256, stateDirectory, type Daemon } from "./snapshot.js";
+import { printfBytes, type Frame } from "./wire.js";
+
+/** A service that must still greet and answer after the change, if it did before. */
+export interface Probe {
+  readonly service: string;
+  readonly kind: "smtp" | "imap" | "pop3" | "sieve" | "auth";
+  readonly host: string;
+  readonly port: number;
+  readonly mode: "plain" | "implicit-tls";
+}
+
+export interface Outcome {
+  readonly daemon: Daemon;
+  readonly result: "committed" | "changed-meanwhile" | "failed";
+  readonly reloaded: boolean;
+  readonly stopped: boolean;
+  /** Sessions that the reload met, by service. */
+  readonly sessions: Readonly<Record<string, number>>;
+  /** Effective values after the change, by id. */
+  readonly values: Readonly<Record<string, string>>;
+  /** Services that did not answer before us either. */
+  readonly brokenBefore: readonly string[];
+  readonly error?: HostError;
+}
+
+export async function commit(
+  link: Link,
+  shell: Shell,
+  plans: readonly { plan: DaemonPlan; probes: readonly Probe[] }[],
+): Promise<Outcome[]> {
+  const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
+    ["main", nonce],
+    ...plans.map(({ plan, probes }) => ["transaction", plan.daemon, `${stateDirectory}/${plan.daemon}`, ...records(plan, probes)]),
+    ["finish"],
+  ]);
+  if (answer.some(({ name }) => name === "locked")) {
+    throw new HostError(link.label, "another operation has held the lock on /var/lib for 60 s", {
+      state: "Nothing was changed.",
+      cure: "Wait for it to end, then try again. `fuser -v /var/lib` on the host shows who holds it.",
+    });
+  }
+  return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
+}
+
+/** Puts back what a killed operation left half done; the next observation then sees a whole host. */
+export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
+  await runProgram(link, shell, "commit.sh", (nonce) => [
+    ["main", nonce],
+    ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
+    ["finish"],
+  ]);
+}
+
+function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
+  const files = plan.changes.flatMap(({ path, before, after, mode, owner }) => {
+    const expected = before === null ? "absent" : sha256(before);
+    return after === null ? ["gone", path, expected] : ["file", path, expected, mode, owner, printfBytes(after)];
+  });
+  const fragments = plan.changes.filter(({ format, after }) => format === "dovecot-fragment" && after !== null);
+  return [
+    ...files,
+    ...fragments.flatMap(({ path }) => ["check", path]),
+    ...plan.effective.flatMap(({ id, program, selector, name, word }) => ["effective", id, program, selector, name, word]),
+    ...(plan.reload ? probes.flatMap(({ service, kind, host, port, mode }) => ["probe", service, kind, host, String(port), mode]) : []),
+    ...(plan.reload ? ["reload"] : []),
+    ...(plan.daemon === "dovecot" ? ["flush"] : []),
+    ...(plan.forget ? ["forget"] : []),
+  ];
+}
+
+/** What each step of commit.sh means to an administrator. */
+const steps: Readonly<Record<string, string>> = {
+  save: "the copy of the old files could not be made",
+  stage: "the new files could not be written",
+  check: "the daemon's own check refused the new settings",
+  place: "a new file could not be put in place",
+  reload: "the daemon could not be reloaded",
+  effective: "the new value did not take effect",
+  prove: "a service that answered before does not answer after the reload",
+  protocol: "the programs on the two sides do not match",
+};
+
+function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcome {
+  const of = (name: string) => answer.filter((frame) => frame.name === name && frame.words[0] === daemon);
+  const values = Object.fromEntries(
+    answer.flatMap(({ name, words, body }) => (name === "value" ? [[words[0] ?? "", body.trim()]] : [])),
+  );
+  const committed = of("committed")[0];
+  const sessions = Object.fromEntries(
+    (committed?.body ?? "").split("\n").flatMap((line) => {
+      const match = /^\s*(\d+) (\S+)$/.exec(line);
+      return match ? [[match[2] ?? "", Number(match[1])]] : [];
+    }),
+  );
+  const common = {
+    ...{ daemon, sessions, values },
+    reloaded: committed?.words[1] === "yes",
+    stopped: committed?.words[1] === "stopped",
+    brokenBefore: of("broken-before").map(({ words, body }) => `${words[1] ?? ""}: ${body.trim()}`),
+  };
+  if (committed) return { ...common, result: "committed" };
+  if (of("changed").length > 0) return { ...common, result: "changed-meanwhile" };
+
+  const failed = of("failed")[0];
+  const undone = of("undone")[0];
+  const silent = undone?.body.trim() ?? "";
+  const foreign = of("left")[0]?.body.trim();
+  const state = undone
+    ? "The old files are back" +
+      (silent === "" ? ` and ${daemon} answers again.` : `, but this still fails, so it was not our change alone: ${silent}`) +
+      (foreign ? ` Somebody changed these files meanwhile, so they were left as they are: ${foreign}` : "")
+    : "Nothing was changed.";
+  const error = new HostError(host, `${daemon}: ${steps[failed?.words[1] ?? ""] ?? "the commit ended without a result"}`, {
+    said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
+    state,
+    cure: "Correct what the daemon complains of, then run the same command again.",
+  });
+  return { ...common, result: "failed", error };
+}

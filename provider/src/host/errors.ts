@@ -1,0 +1,27 @@
+// What can go wrong on a host, told to the administrator at the other end.
+
+/** Text from a host, made harmless for a terminal and short enough for an error. */
+export function printable(text: string, most = 1500): string {
+  // eslint-disable-next-line no-control-regex -- terminal escapes are what is removed
+  const safe = text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "?").trim();
+  return safe.length > most ? `${safe.slice(0, most)} [...]` : safe;
+}
+
+/** A step failed on the host: which host, what happened, what the daemon said, what state the host is in, what to do. */
+export class HostError extends Error {
+  constructor(host: string, what: string, more: { said?: string; state?: string; cure?: string } = {}) {
+    const said = more.said ? `\nThe host said: ${printable(more.said)}` : "";
+    const state = more.state ? `\nState of the host: ${more.state}` : "";
+    const cure = more.cure ? `\nWhat to do: ${more.cure}` : "";
+    super(`${host}: ${what}.${said}${state}${cure}`);
+    this.name = "HostError";
+  }
+}
+
+/** The plan says no: nothing on the host was changed for this resource. */
+export class Refusal extends Error {
+  constructor(what: string, cure: string) {
+    super(`${what}\nWhat to do: ${cure}\nNothing was changed on the host for this resource.`);
+    this.name = "Refusal";
+  }
+}

@@ -1,0 +1,178 @@
+#!/bin/sh
+# Reads all that is needed to decide about this mail host, in one go, and writes nothing.
+# Called as: main NONCE RECORD... ; answers in frames (host/wire.ts): a line "NONCE name words", then raw bytes.
+# Records, each with its words, in any order:
+#   state DIR                       the ledger's directory
+#   marker ID path GLOB             does a path exist that a distribution would have put there?
+#   marker ID container WORD        does a running container have WORD in its image or labels?
+#   marker ID line FILE TEXT        does FILE contain TEXT?
+#   dovecot | postfix               describe this daemon
+#   file PATH                       one more file (a pattern is expanded)
+#   doveconf ID FILTERS NAME        effective value; FILTERS are words such as remote=192.0.2.1
+#   postconf ID NAME                effective value, $names expanded
+#   service ID SERVICE/TYPE NAME    effective value for one service of master.cf
+#   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS
+#   hash ID SCHEME PASSWORD         a password hash made by doveadm
+set -u
+umask 077
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+
+frame() { printf '\n%s %s\n' "$nonce" "$*"; }
+
+# No program on the host may make an observation wait: each has its own limit and reads nothing from us.
+run() { timeout 10 "$@" </dev/null; }
+
+# answer NAME COMMAND...: a frame with the exit status, what the command printed, and what it complained of.
+answer() {
+  frame "$1"
+  shift
+  run "$@" 2>&1
+  printf '\n%s status %s\n' "$nonce" "$?"
+}
+
+file() {
+  [ -f "$1" ] || return 0
+  real=$(readlink -f -- "$1") || return 0
+  frame file "$(stat -c '%a %u %g %h' -- "$real")"
+  printf '%s\n%s\n' "$1" "$real"
+  cat -- "$real"
+}
+
+# dovecot_files FILE DEPTH: a configuration file and all that it includes, in Dovecot's order.
+dovecot_files() {
+  file "$1"
+  [ "$2" -lt 16 ] || return 0
+  directory=${1%/*} depth=$(($2 + 1))
+  sed -n 's/^[[:space:]]*!include\(_try\)\{0,1\}[[:space:]]\{1,\}//p' "$1" | while IFS= read -r pattern; do
+    pattern=$(printf '%s' "$pattern" | sed 's/[[:space:]]*\( #.*\)\{0,1\}$//; s/^"\(.*\)"$/\1/')
+    case $pattern in /*) ;; *) pattern=$directory/$pattern ;; esac
+    # shellcheck disable=SC2086 # the pattern is to be expanded
+    for included in $pattern; do
+      # A process of its own, so that its variables are its own.
+      [ ! -f "$included" ] || (dovecot_files "$included" "$depth")
+    done
+  done
+}
+
+dovecot_part() {
+  command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
+  answer dovecot dovecot --version
+  answer doveconf doveconf -n
+  config=$(run doveconf -n 2>/dev/null | sed -n '1s/^# [^:]*: //p')
+  config=${config:-/etc/dovecot/dovecot.conf}
+  dovecot_files "$config" 0
+  for own in "${config%/*}"/pulumi-dovecot-postfix.*; do file "$own"; done
+  answer sessions doveadm who -1
+}
+
+postfix_names='mail_version config_directory queue_directory command_directory mynetworks smtpd_authorized_xclient_hosts
+smtpd_milter_maps smtpd_milters relayhost default_transport transport_maps relay_domains
+sender_dependent_relayhost_maps sender_dependent_default_transport_maps smtp_sasl_auth_enable smtp_sasl_password_maps
+smtp_tls_security_level smtp_tls_policy_maps smtp_use_tls smtp_enforce_tls smtp_bind_address smtp_helo_name
+myhostname mydomain myorigin mydestination virtual_mailbox_domains virtual_alias_domains inet_interfaces inet_protocols
+smtpd_delay_reject smtpd_client_restrictions smtpd_helo_restrictions smtpd_helo_required smtpd_sender_restrictions
+smtpd_relay_restrictions smtpd_recipient_restrictions smtpd_data_restrictions smtpd_end_of_data_restrictions
+smtpd_upstream_proxy_protocol postscreen_upstream_proxy_protocol smtpd_tls_wrappermode master_service_disable'
+
+postfix_part() {
+  command -v postconf >/dev/null && command -v postfix >/dev/null || return 0
+  # shellcheck disable=SC2086 # a list of names
+  answer postconf postconf $postfix_names
+  # shellcheck disable=SC2086
+  answer expanded postconf -x $postfix_names
+  config=$(run postconf -h config_directory 2>/dev/null)
+  file "$config/main.cf"
+  file "$config/master.cf"
+  for own in "$config"/pulumi-dovecot-postfix.*; do file "$own"; done
+  answer running postfix status
+  for map in $(run postconf -xh transport_maps 2>/dev/null | tr ',' ' '); do
+    case $map in
+    *:*) [ -z "$(run postmap -q '*' "$map" 2>/dev/null)" ] || { frame wildcard "$map"; } ;;
+    esac
+  done
+}
+
+# A daemon that is not installed, or a query for another version, answers nothing; that is an answer, too.
+query() {
+  frame value "$1"
+  shift
+  run "$@" 2>&1
+  printf '\n%s status %s\n' "$nonce" "$?"
+}
+
+lookup() {
+  frame value "$1"
+  for map in $(run postconf -xh "$2" 2>/dev/null | tr ',' ' '); do
+    for key in $3; do
+      [ -z "$(run postmap -q "$key" "$map" 2>/dev/null)" ] || printf '%s ' "$map"
+    done
+  done
+  printf '\n%s status 0\n' "$nonce"
+}
+
+state() {
+  for daemon in dovecot postfix; do
+    [ -d "$1/$daemon" ] || continue
+    frame state "$daemon" "$([ -d "$1/$daemon/journal" ] && echo interrupted)"
+    for kept in "$1/$daemon/ledger.json" "$1/$daemon"/before/*; do file "$kept"; done
+  done
+}
+
+marker() {
+  case $2 in
+  path)
+    # shellcheck disable=SC2086 # the pattern is to be expanded
+    for found in $3; do [ ! -e "$found" ] || frame marker "$1" "$found"; done
+    ;;
+  line) [ ! -f "$3" ] || ! grep -qF -- "$4" "$3" || frame marker "$1" "$3" ;;
+  container)
+    for engine in docker podman; do
+      command -v "$engine" >/dev/null || continue
+      ! run "$engine" ps --no-trunc --format '{{.Image}} {{.Labels}}' 2>/dev/null | grep -qF -- "$3" || frame marker "$1" "$engine"
+    done
+    ;;
+  esac
+}
+
+main() {
+  nonce=$1
+  shift
+  printf '%s\n' "$nonce begin"
+  frame host "$(id -u)" "$(for tool in flock timeout sha256sum stat readlink openssl posttls-finger; do command -v $tool >/dev/null || printf ' %s' "$tool"; done)"
+  frame addresses
+  hostname -I 2>/dev/null || ip -o addr 2>/dev/null | sed 's/.* inet6\{0,1\} \([^/ ]*\).*/\1/'
+  while [ $# -gt 0 ]; do
+    case $1 in
+    state) state "$2"; shift 2 ;;
+    marker) marker "$2" "$3" "$4" "$5"; shift 5 ;;
+    dovecot) dovecot_part; shift ;;
+    postfix) postfix_part; shift ;;
+    file)
+      # shellcheck disable=SC2086 # the pattern is to be expanded
+      for wanted in $2; do file "$wanted"; done
+      shift 2
+      ;;
+    doveconf)
+      filters=
+      for filter in $3; do filters="$filters -f $filter"; done
+      # shellcheck disable=SC2086 # words of our own making
+      query "$2" doveconf -h $filters "$4"
+      shift 4
+      ;;
+    postconf) query "$2" postconf -xh "$3"; shift 3 ;;
+    service) query "$2" postconf -Ph "$3/$4"; shift 4 ;;
+    lookup) lookup "$2" "$3" "$4"; shift 4 ;;
+    hash)
+      frame value "$2"
+      # doveadm asks twice; printf is the shell's own, so the password is in no process list.
+      printf '%s\n%s\n' "$4" "$4" | timeout 10 doveadm pw -s "$3" 2>&1
+      printf '\n%s status %s\n' "$nonce" "$?"
+      shift 4
+      ;;
+    *) frame unknown "$1"; return 64 ;;
+    esac
+  done
+  frame end
+}

@@ -1,0 +1,46 @@
+// Asks a host for a snapshot: one round trip, nothing written.
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { becomeError, type ShellCommand } from "../ssh/become.js";
+import type { Link } from "../ssh/link.js";
+import { HostError } from "./errors.js";
+import { readSnapshot, stateDirectory, type Snapshot } from "./snapshot.js";
+import { frames, script, type Frame } from "./wire.js";
+
+export type Shell = ShellCommand;
+
+/** Tools that our programs need; each is in a Debian, RHEL or Alpine base system or comes with the daemons. */
+const needed = ["flock", "timeout", "sha256sum", "stat", "readlink"];
+
+export async function observe(link: Link, shell: Shell, records: readonly (readonly string[])[]): Promise<Snapshot> {
+  const words = records.flat();
+  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, "state", stateDirectory, ...words]]);
+  const snapshot = readSnapshot(link.label, answer);
+  if (!snapshot.root) {
+    throw new HostError(link.label, "the login is not root, and only root can read and change mail settings", {
+      cure: "Log in as root, or set `become: true` in `connection` (sudo without a password for this user).",
+    });
+  }
+  const missing = snapshot.missingTools.filter((tool) => needed.includes(tool));
+  if (missing.length > 0) {
+    throw new HostError(link.label, `the host lacks ${missing.join(", ")}`, { cure: "Install it (coreutils, util-linux)." });
+  }
+  return snapshot;
+}
+
+/** Runs one of the .sh files beside this one on the host and returns its answer. */
+export async function runProgram(
+  link: Link,
+  shell: Shell,
+  file: string,
+  calls: (nonce: string) => readonly (readonly string[])[],
+): Promise<Frame[]> {
+  const nonce = randomBytes(16).toString("hex");
+  const program = readFileSync(join(__dirname, file), "latin1");
+  const input = shell.inputPrefix + script(program, calls(nonce));
+  const { stdout, stderr, code } = await link.run(shell.command, input, { timeoutMs: 120_000, maxBytes: 64 * 1024 * 1024 });
+  const refused = code === 0 ? undefined : becomeError(link.label, stderr);
+  if (refused) throw refused;
+  return frames(stdout, nonce, { label: link.label, stderr });
+}

@@ -1,0 +1,35 @@
+// The services of a host that must still answer after a change: every smtpd, Dovecot's logins and its auth.
+import { endpoints } from "../postfix/endpoints.js";
+import { services } from "../postfix/services.js";
+import type { Probe } from "./commit.js";
+import type { Daemon, Snapshot } from "./snapshot.js";
+
+/** Dovecot's stock ports; one on which nothing listens is not judged. */
+const logins: readonly Omit<Probe, "host">[] = [
+  { service: "imap", kind: "imap", port: 143, mode: "plain" },
+  { service: "imaps", kind: "imap", port: 993, mode: "implicit-tls" },
+  { service: "pop3s", kind: "pop3", port: 995, mode: "implicit-tls" },
+  { service: "managesieve", kind: "sieve", port: 4190, mode: "plain" },
+];
+
+export function probesOf(snapshot: Snapshot, daemon: Daemon): Probe[] {
+  return daemon === "dovecot" ? dovecotProbes(snapshot) : postfixProbes(snapshot);
+}
+
+function dovecotProbes({ dovecot }: Snapshot): Probe[] {
+  const listen = /^listen = (.*)$/m.exec(dovecot?.settings.text ?? "")?.[1]?.split(/[\s,]+/) ?? [];
+  const host = listen.find((address) => /^[\d.]+$/.test(address) && address !== "0.0.0.0") ?? "127.0.0.1";
+  return [
+    { service: "auth", kind: "auth", host: "-", port: 0, mode: "plain" },
+    ...logins.map((login) => ({ ...login, host: listen.includes("*") ? "127.0.0.1" : host })),
+  ];
+}
+
+function postfixProbes({ postfix, files }: Snapshot): Probe[] {
+  if (!postfix) return [];
+  const all = services(files.get(postfix.masterCf)?.text ?? "");
+  return endpoints(all, (name) => postfix.effective[name] ?? "").endpoints.map(({ service, host, port, mode }) => ({
+    ...{ service, kind: "smtp", host, port },
+    mode: mode === "implicit-tls" ? "implicit-tls" : "plain",
+  }));
+}

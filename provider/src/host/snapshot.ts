@@ -1,0 +1,179 @@
+// A snapshot: everything needed to decide about a host, read in one round trip (observe.sh).
+import { createHash } from "node:crypto";
+import { parseLedger, type Ledger } from "./ledger.js";
+import type { Frame } from "./wire.js";
+
+export type Daemon = "dovecot" | "postfix";
+export const daemons: readonly Daemon[] = ["dovecot", "postfix"];
+
+/** A file as it is on the host; `text` has one char per byte (latin1), so that every byte survives. */
+export interface HostFile {
+  readonly path: string;
+  /** Where symlinks lead; this is what a commit replaces. */
+  readonly real: string;
+  readonly mode: string;
+  readonly owner: string;
+  readonly text: string;
+}
+
+/** What a command printed and how it ended. */
+export interface Answer {
+  readonly text: string;
+  readonly status: number;
+}
+
+export interface DovecotFacts {
+  /** As `dovecot --version` prints it, "2.3.19.1 (9b53102964)". */
+  readonly version: string;
+  readonly configFile: string;
+  /** `doveconf -n`: the settings that differ from the defaults. */
+  readonly settings: Answer;
+  readonly running: boolean;
+  /** Sessions by service: { imap: 14 }. */
+  readonly sessions: Readonly<Record<string, number>>;
+}
+
+export interface PostfixFacts {
+  readonly version: string;
+  /** As written, `$name` kept (postconf -h). */
+  readonly raw: Readonly<Record<string, string>>;
+  /** With `$name` expanded (postconf -xh). */
+  readonly effective: Readonly<Record<string, string>>;
+  readonly mainCf: string;
+  readonly masterCf: string;
+  readonly running: boolean;
+  /** Tables of transport_maps that hold a `*` entry. */
+  readonly wildcardTransports: readonly string[];
+}
+
+export interface Snapshot {
+  readonly host: string;
+  readonly root: boolean;
+  readonly missingTools: readonly string[];
+  readonly addresses: readonly string[];
+  /** By marker id: what was found. */
+  readonly markers: Readonly<Record<string, string>>;
+  readonly files: ReadonlyMap<string, HostFile>;
+  readonly values: Readonly<Record<string, Answer>>;
+  readonly dovecot?: DovecotFacts;
+  readonly postfix?: PostfixFacts;
+  readonly ledgers: Readonly<Record<Daemon, Ledger>>;
+  /** Daemons whose last commit was killed: its journal stands. */
+  readonly interrupted: readonly Daemon[];
+  /** Daemons for which the ledger's directory exists. */
+  readonly kept: readonly Daemon[];
+}
+
+export const stateDirectory = "/var/lib/pulumi-dovecot-postfix";
+
+/** Where the ledger keeps the bytes that a file had before us. */
+export function beforePath(daemon: Daemon, path: string): string {
+  return `${stateDirectory}/${daemon}/before/${encodeURIComponent(path)}`;
+}
+
+export function sha256(latin1: string): string {
+  return createHash("sha256").update(Buffer.from(latin1, "latin1")).digest("hex");
+}
+
+export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
+  const files = new Map<string, HostFile>();
+  const values: Record<string, Answer> = {};
+  const markers: Record<string, string> = {};
+  const named: Record<string, Answer> = {};
+  const interrupted: Daemon[] = [];
+  const kept: Daemon[] = [];
+  const wildcardTransports: string[] = [];
+  let root = false;
+  let missingTools: string[] = [];
+  let addresses: string[] = [];
+
+  frames.forEach(({ name, words, body }, index) => {
+    const ended = frames[index + 1];
+    const answer = { text: body.trim(), status: ended?.name === "status" ? Number(ended.words[0]) : 1 };
+    switch (name) {
+      case "host":
+        root = words[0] === "0";
+        missingTools = words.slice(1).filter((word) => word !== "");
+        break;
+      case "addresses":
+        addresses = body.split(/\s+/).filter((word) => word !== "");
+        break;
+      case "marker":
+        markers[words[0] ?? ""] = words.slice(1).join(" ");
+        break;
+      case "state": {
+        const daemon = words[0] === "dovecot" ? "dovecot" : "postfix";
+        kept.push(daemon);
+        if (words[1] === "interrupted") interrupted.push(daemon);
+        break;
+      }
+      case "file": {
+        const [path = "", real = ""] = body.split("\n", 2);
+        const [mode = "", uid = "", gid = ""] = words;
+        const text = body.slice(path.length + real.length + 2);
+        files.set(path, { path, real, mode, owner: `${uid}:${gid}`, text });
+        break;
+      }
+      case "wildcard":
+        wildcardTransports.push(words.join(" "));
+        break;
+      case "value":
+        values[words[0] ?? ""] = answer;
+        break;
+      default:
+        named[name] = answer;
+    }
+  });
+
+  const dovecot = dovecotFacts(named);
+  const postfix = postfixFacts(named, files, wildcardTransports);
+  const ledger = (daemon: Daemon) =>
+    parseLedger(host, files.get(`${stateDirectory}/${daemon}/ledger.json`)?.text, `${stateDirectory}/${daemon}`);
+  return {
+    ...{ host, root, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...(dovecot && { dovecot }),
+    ...(postfix && { postfix }),
+    ledgers: { dovecot: ledger("dovecot"), postfix: ledger("postfix") },
+  };
+}
+
+function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
+  if (named["dovecot"]?.status !== 0) return undefined;
+  const settings = named["doveconf"] ?? { text: "", status: 1 };
+  const sessions: Record<string, number> = {};
+  for (const line of named["sessions"]?.text.split("\n").slice(1) ?? []) {
+    const service = line.split(/\s+/)[1];
+    if (service) sessions[service] = (sessions[service] ?? 0) + 1;
+  }
+  return {
+    version: named["dovecot"].text,
+    configFile: /^# [^:]*: (\S+)/.exec(settings.text)?.[1] ?? "/etc/dovecot/dovecot.conf",
+    settings,
+    running: named["sessions"]?.status === 0,
+    sessions,
+  };
+}
+
+function postfixFacts(
+  named: Record<string, Answer>,
+  files: ReadonlyMap<string, HostFile>,
+  wildcardTransports: readonly string[],
+): PostfixFacts | undefined {
+  const raw = assignments(named["postconf"]?.text ?? "");
+  const version = raw["mail_version"];
+  if (version === undefined) return undefined;
+  const directory = raw["config_directory"] ?? "/etc/postfix";
+  return {
+    ...{ version, raw, wildcardTransports },
+    effective: assignments(named["expanded"]?.text ?? ""),
+    mainCf: files.get(`${directory}/main.cf`)?.path ?? "",
+    masterCf: files.get(`${directory}/master.cf`)?.path ?? "",
+    running: named["running"]?.status === 0,
+  };
+}
+
+/** `name = value` lines, as postconf prints them. */
+function assignments(text: string): Record<string, string> {
+  const lines = text.split("\n").map((line) => /^([A-Za-z0-9_]+) = ?(.*)$/.exec(line));
+  return Object.fromEntries(lines.flatMap((match) => (match ? [[match[1] ?? "", match[2] ?? ""]] : [])));
+}

@@ -1,0 +1,202 @@
+// main.cf as data: what a parameter is set to, edits that leave every other byte alone, and their exact undoing.
+// Postfix's own `postconf -e` can do neither: it joins continuation lines, and appends to an unterminated last line.
+import { type LogicalLine, type NameValue, cut, logicalLines, nameValue, offset } from "./logical-lines.js";
+import { type Place, type Side, behind, equals, find, has, insert, mentions, put, remove } from "./list-edits.js";
+import { checkElement, checkName, checkValue, collapse, occurrences, tokens } from "./lists.js";
+
+/** What someone wants of a main.cf parameter. */
+export type ParameterEdit =
+  | {
+      parameter: string;
+      /**
+       * Elements that must be in the list, each one word or several ("check_client_access cidr:/etc/postfix/x"). What is
+       * there already is left as it is.
+       */
+      add: string[];
+      /** Before or behind what is there. In restrictions and in lists with "!" the first match wins. */
+      at: Side;
+      /** What the list begins with where main.cf does not set it, such as the computed mynetworks. Default: empty. */
+      seed?: string;
+    }
+  | { parameter: string; set: string };
+
+/**
+ * What was done to the text, in order: plain JSON for the ledger, enough to take it out of a text that others have edited
+ * since. Holds list elements and the replaced value, so never use it for a parameter that holds a secret.
+ */
+export type AppliedParameter = Place & { parameter: string } & (
+    | {
+        element: string;
+        side: Side;
+        /** There where the parameter was not set: the value that it was begun with. */
+        seed?: string;
+      }
+    | {
+        value: string;
+        /** The bytes between "=" and the end of the old value; null: the parameter was not set. */
+        was: string | null;
+      }
+  );
+
+/**
+ * Makes the edits, one after the other. Where there are several definitions, the last one is edited: it is the one that
+ * counts. Elements that are there, and a value that is so already, are no edit and not in `applied`.
+ *
+ * A contributor joins or leaves by `stripParameters` of all that was applied and `applyParameters` of what is wanted now.
+ *
+ * Throws RangeError for a name, element or value that could not be written on one line and read back.
+ */
+export function applyParameters(
+  text: string,
+  edits: readonly ParameterEdit[],
+): { text: string; applied: AppliedParameter[] } {
+  const applied: AppliedParameter[] = [];
+  let file = text;
+  for (const edit of edits) {
+    checkName(edit.parameter);
+    const step = "set" in edit ? assign(file, edit.parameter, edit.set) : addAll(file, edit);
+    file = step.file;
+    applied.push(...step.applied);
+  }
+  return { text: file, applied };
+}
+
+/** Takes out what was applied, the latest first; what others have added or changed meanwhile stays. */
+export function stripParameters(text: string, applied: readonly AppliedParameter[]): string {
+  return applied.reduceRight((file, one) => ("element" in one ? subtract(file, one) : restore(file, one)), text);
+}
+
+/**
+ * A parameter's value as `postconf -h` prints it, continuation lines joined and runs of blanks made one, and the number of
+ * its line; undefined where it is not set.
+ */
+export function parameter(text: string, name: string): { value: string; line: number } | undefined {
+  const last = definitions(text, name).at(-1);
+  return last === undefined ? undefined : { value: collapse(valueOf(last)), line: last.line.number };
+}
+
+interface Definition extends NameValue {
+  readonly line: LogicalLine;
+  readonly glue: " ";
+}
+
+interface Step {
+  file: string;
+  applied: AppliedParameter[];
+}
+
+function definitions(file: string, name: string): Definition[] {
+  return logicalLines(file).flatMap((line) => {
+    if (!line.text.startsWith(name)) return [];
+    const found = nameValue(line.text, 0, line.text.length);
+    return found?.name === name ? [{ ...found, line, glue: " " as const }] : [];
+  });
+}
+
+function valueOf(definition: Definition): string {
+  return definition.line.text.slice(definition.from, definition.to);
+}
+
+function addAll(file: string, edit: Extract<ParameterEdit, { add: string[] }>): Step {
+  edit.add.forEach(checkElement);
+  const seed = edit.seed ?? "";
+  checkValue(seed);
+  // Each goes before the one that was written before it, so that they stand in the order given.
+  const order = edit.at === "first" ? edit.add.toReversed() : edit.add;
+  return order.reduce<Step>(
+    (step, element) => {
+      const next = addOne(step.file, edit.parameter, element, edit.at, seed);
+      return { file: next.file, applied: [...step.applied, ...next.applied] };
+    },
+    { file, applied: [] },
+  );
+}
+
+function addOne(file: string, name: string, element: string, at: Side, seed: string): Step {
+  const before = definitions(file, name);
+  if (before.length === 0) {
+    const seeded = tokens(seed).filter((token) => token.live);
+    if (occurrences(seeded, element).length > 0) return { file, applied: [] };
+    const created = appendLine(file, `${name} =${seed === "" ? "" : ` ${seed}`}`);
+    const step = addOne(created, name, element, at, seed);
+    return { file: step.file, applied: step.applied.map((one) => ({ ...one, seed })) };
+  }
+  const last = before[before.length - 1];
+  if (last === undefined || has(last, element)) return { file, applied: [] };
+  const inserted = insert(file, last, element, at);
+  const ordinal = before.length - 1;
+  const twins = before.slice(0, -1).filter((other) => mentions(other, element)).length;
+  return { file: inserted.file, applied: [{ parameter: name, element, side: inserted.side, ordinal, twins }] };
+}
+
+function subtract(file: string, one: Extract<AppliedParameter, { element: string }>): string {
+  const all = definitions(file, one.parameter);
+  const { seed } = one;
+  const ours = find(all, one, (definition) => mentions(definition, one.element));
+  if (seed === undefined) return ours === undefined ? file : remove(file, ours, one.element, one.side);
+
+  // A line of ours goes when nothing is left in it but what we began it with. Others may have written a definition of
+  // their own with the element in it: the one that is left with the seed is ours.
+  if (ours === undefined) {
+    const bare = all.find((definition) => equals(definition, seed));
+    return bare === undefined || bare.line.cut ? file : removeLine(file, bare.line);
+  }
+  const others = all.filter((definition) => definition !== ours && mentions(definition, one.element));
+  for (const definition of [ours, ...others]) {
+    const without = remove(file, definition, one.element, one.side);
+    const rest = definitions(without, one.parameter)[all.indexOf(definition)];
+    if (rest === undefined || rest.line.cut) continue;
+    const empty = definition === ours && equals(rest, "");
+    if (empty || equals(rest, seed)) return removeLine(without, rest.line);
+  }
+  return remove(file, ours, one.element, one.side);
+}
+
+function assign(file: string, name: string, value: string): Step {
+  checkValue(value);
+  const before = definitions(file, name);
+  const last = before.at(-1);
+  if (last === undefined) {
+    const created = appendLine(file, `${name} =${value === "" ? "" : ` ${value}`}`);
+    return { file: created, applied: [{ parameter: name, value, was: null, ordinal: 0, twins: 0 }] };
+  }
+  if (isValue(last, value)) return { file, applied: [] };
+  const start = behind(last.line, last.equals);
+  const end = behind(last.line, last.to);
+  const lead = last.from === last.to ? " " : file.slice(start, offset(last.line, last.from));
+  const text = value === "" ? "" : (lead.includes("\n") ? " " : lead) + value;
+  return {
+    file: file.slice(0, start) + text + file.slice(end),
+    applied: [
+      {
+        parameter: name,
+        value,
+        was: file.slice(start, end),
+        ordinal: before.length - 1,
+        twins: before.slice(0, -1).filter((other) => isValue(other, value)).length,
+      },
+    ],
+  };
+}
+
+function restore(file: string, one: Extract<AppliedParameter, { value: string }>): string {
+  const ours = find(definitions(file, one.parameter), one, (definition) => isValue(definition, one.value));
+  if (ours === undefined) return file;
+  if (one.was === null) return ours.line.cut ? file : removeLine(file, ours.line);
+  return file.slice(0, behind(ours.line, ours.equals)) + one.was + file.slice(behind(ours.line, ours.to));
+}
+
+function isValue(definition: Definition, value: string): boolean {
+  return collapse(valueOf(definition)) === collapse(value);
+}
+
+function appendLine(file: string, line: string): string {
+  // Postfix reads an unterminated last line; ours stays unterminated in its place, so that removing it is exact.
+  if (file !== "" && !file.endsWith("\n")) return put(file, file.length, `\n${line}`);
+  return put(file, file.length, file.endsWith("\r\n") ? `${line}\r\n` : `${line}\n`);
+}
+
+/** The physical lines of a logical line; comments between them stay. */
+function removeLine(file: string, line: LogicalLine): string {
+  return line.pieces.reduceRight((text, piece) => cut(text, piece.start, piece.end), file);
+}

@@ -1,0 +1,107 @@
+// What the engine calls, by way of the shim: check, diff, create, read, update, delete. Results are plain JSON, always.
+import { isDeepStrictEqual } from "node:util";
+import type { Operation, Result } from "../host/session.js";
+import type { Failure } from "./check.js";
+import type { Inputs, Kind, Outputs } from "./kind.js";
+import { kinds } from "./kinds/index.js";
+import { sessionOf } from "./sessions.js";
+
+type Args = Readonly<Record<string, unknown>>;
+
+export async function check(olds: Inputs, news: Inputs): Promise<{ inputs: Inputs; failures: Failure[] }> {
+  // Checked before and unchanged: zod need not be loaded.
+  if (isDeepStrictEqual(olds, news)) return { inputs: news, failures: [] };
+  const { checkInputs } = await import("./check.js");
+  return checkInputs(news);
+}
+
+export function diff(_id: string, olds: Outputs, news: Inputs): Promise<object> {
+  const kind = kindOf(news);
+  const names = changed(kind, olds, news);
+  const other = host(olds) !== host(news);
+  const replaces = [...kind.replaces.filter((name) => names.includes(name)), ...(other ? ["connection"] : [])];
+  return Promise.resolve({ changes: names.length > 0, replaces, deleteBeforeReplace: true });
+}
+
+export async function create(inputs: Inputs): Promise<{ id: string; outs: Outputs }> {
+  const outs = await ensure(inputs, undefined);
+  return { id: inputs.identity.owner, outs };
+}
+
+export async function update(_id: string, olds: Outputs, news: Inputs): Promise<{ outs: Outputs }> {
+  // How to reach the host is our own affair: recorded, and the host is left alone.
+  const names = changed(kindOf(news), olds, news).filter((name) => name !== "connection");
+  if (names.length === 0) return { outs: { ...olds, ...news } };
+  return { outs: await ensure(news, olds) };
+}
+
+export async function read(id: string, props: Outputs): Promise<{ id: string; props: Outputs; inputs: Inputs }> {
+  const kind = kindOf(props);
+  const args = { ...props };
+  const result = await run(kind, props, { aim: "look", args, old: props });
+  const drift = [...result.drift];
+  const outs = json({ ...props, ...kind.outputs(args, result), drift });
+  const declared = ["identity", "connection", "__provider", ...props.given];
+  const undeclared = Object.fromEntries(Object.keys(props).flatMap((name) => (declared.includes(name) ? [] : [[name, undefined]])));
+  return { id, props: outs, inputs: json({ ...props, ...undeclared, drift }) };
+}
+
+export async function remove(_id: string, props: Outputs): Promise<void> {
+  await run(kindOf(props), props, { aim: "leave", args: props, old: props });
+}
+
+async function ensure(inputs: Inputs, old: Outputs | undefined): Promise<Outputs> {
+  const kind = kindOf(inputs);
+  const args = kind.prepare?.(inputs, old) ?? inputs;
+  const result = await run(kind, inputs, { aim: "ensure", args, old });
+  for (const warning of result.warnings) console.error(`warning: ${nameOf(inputs)}: ${warning}`);
+  return json({ ...inputs, ...args, ...kind.outputs(args, result), given: givenBy(inputs), drift: [] });
+}
+
+function run(kind: Kind, inputs: Inputs, how: { aim: Operation["aim"]; args: Args; old: Outputs | undefined }): Promise<Result> {
+  const { aim, args, old } = how;
+  const { owner } = inputs.identity;
+  const former = old?.identity.owner;
+  const operation: Operation = {
+    ...{ label: nameOf(inputs), owner, daemon: kind.daemon, aim },
+    ...(former !== undefined && former !== owner && { formerOwner: former }),
+    records: (id) => (aim === "ensure" ? (kind.records?.(args, id) ?? []) : []),
+    queries: aim === "leave" ? [] : kind.queries(args),
+    contribute: (site) => kind.contribute(args, site, { owner, old }),
+    ...(kind.inquire && { inquire: (...more) => kind.inquire?.(args, ...more) ?? Promise.resolve([]) }),
+  };
+  return sessionOf(inputs.connection).run(operation);
+}
+
+/** Arguments whose values differ. What the program does not give and the resource keeps, and what it never gave, does not. */
+function changed(kind: Kind, olds: Outputs, news: Inputs): string[] {
+  const now = givenBy(news);
+  const gone = (olds.given as readonly string[] | undefined ?? []).filter((name) => !now.includes(name) && !kind.keeps.includes(name));
+  const differing = [...now, "identity", "connection", "drift"].filter((name) => !isDeepStrictEqual(olds[name], news[name]));
+  return [...gone, ...differing];
+}
+
+/** The arguments that the program gave: what is not ours or the engine's. */
+function givenBy(inputs: Inputs): string[] {
+  const others = ["identity", "connection", "drift", "given"];
+  return Object.keys(inputs).filter((name) => !name.startsWith("__") && !others.includes(name) && inputs[name] !== undefined);
+}
+
+function host(inputs: Inputs): unknown {
+  return (inputs.connection as { host?: unknown } | undefined)?.host;
+}
+
+function kindOf({ identity }: Inputs): Kind {
+  const kind = kinds[identity.kind];
+  if (!kind) throw new Error(`${identity.kind} is not a resource of this release of pulumi-dovecot-postfix: update the package.`);
+  return kind;
+}
+
+function nameOf({ identity }: Inputs): string {
+  return `${identity.kind} ${identity.owner.split("/").at(-1) ?? ""}`;
+}
+
+/** The engine takes plain JSON only, and one undefined value would lose the resource after the work was done. */
+function json<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}

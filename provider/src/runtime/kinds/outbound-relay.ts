@@ -1,0 +1,151 @@
+// relayhost, after the new server has been asked whether it would relay.
+import { randomBytes } from "node:crypto";
+import { Refusal } from "../../host/errors.js";
+import { withoutOurs } from "../../host/plan.js";
+import type { Site } from "../../host/session.js";
+import { ask, offersTls, type Reply } from "../../host/smtp-dialogue.js";
+import { elements } from "../../postfix/lists.js";
+import { parameter } from "../../postfix/parameters.js";
+import type { Kind } from "../kind.js";
+import { postfixSite, type PostfixSite } from "./postfix-site.js";
+
+interface Args {
+  readonly server: string;
+  readonly port: number;
+  readonly onRefusal: "fail" | "warn";
+  readonly probeRecipient?: string;
+}
+
+const relayhostOf = ({ server, port }: Args) => `[${server}]:${port}`;
+
+export const outboundRelay: Kind<Args> = {
+  daemon: "postfix",
+  ...{ replaces: [], keeps: [] },
+
+  // The maps are asked by Postfix's own keys for this next hop; what they hold is not read.
+  records: (args, id) =>
+    ["smtp_sasl_password_maps", "smtp_tls_policy_maps"].map((maps) => [
+      ...["lookup", id(maps), maps, `${relayhostOf(args)} [${args.server}] ${args.server}`],
+    ]),
+
+  queries: (args) => [{ program: "postconf", selector: "", name: "relayhost", word: relayhostOf(args) }],
+
+  contribute(args, site) {
+    const postfix = postfixSite(site);
+    refuseUseless(site, postfix);
+    refuseHarm(args, site, postfix);
+    const path = postfix.mainCf.path;
+    const edit = { parameter: "relayhost", set: relayhostOf(args) };
+    return {
+      contribution: { kind: "OutboundRelay", edits: [{ format: "main.cf", path, edit }] },
+      warnings: diverted(postfix),
+      already: [],
+    };
+  },
+
+  async inquire(args, site, link, shell) {
+    const { facts } = postfixSite(site);
+    if (facts.effective["relayhost"] === relayhostOf(args)) return [];
+    const origin = facts.effective["myorigin"] ?? "";
+    const level = tlsLevel(site);
+    const replies = await ask(link, shell, {
+      ...{ server: args.server, port: args.port },
+      helo: facts.effective["smtp_helo_name"] ?? facts.effective["myhostname"] ?? "",
+      sender: `postmaster@${origin.startsWith("/") ? (facts.effective["mydomain"] ?? "") : origin}`,
+      recipient: args.probeRecipient ?? `pulumi-probe-${randomBytes(6).toString("hex")}@iana.org`,
+      tls: level !== "none",
+    });
+    const refusal = refusalOf(args, site, replies, level);
+    if (refusal === undefined) return [];
+    if (args.onRefusal === "warn") return [`${refusal.message.split("\n", 1)[0] ?? ""} It is written all the same (onRefusal: "warn").`];
+    throw refusal;
+  },
+
+  outputs: (_, { values, snapshot }) => ({
+    relayhost: values[0] ?? "",
+    previousRelayhost:
+      parameter(withoutOurs(snapshot, "postfix", snapshot.postfix?.mainCf ?? "") ?? "", "relayhost")?.value ?? "",
+    postfixVersion: snapshot.postfix?.version,
+  }),
+};
+
+/** relayhost comes last: what goes before it would send the mail elsewhere. */
+function refuseUseless({ snapshot }: Site, { facts }: PostfixSite): void {
+  const set = (name: string) => facts.effective[name] ?? "";
+  const stronger = [
+    ...(set("default_transport") === "smtp" ? [] : [`default_transport = ${set("default_transport")}`]),
+    ...["sender_dependent_default_transport_maps", "sender_dependent_relayhost_maps"]
+      .filter((name) => set(name) !== "")
+      .map((name) => `${name} = ${set(name)}`),
+    ...facts.wildcardTransports.map((map) => `the "*" entry of ${map} (transport_maps)`),
+  ];
+  if (stronger.length === 0) return;
+  throw new Refusal(
+    `relayhost would have no effect on ${snapshot.host}: ${stronger.join("; ")} goes before it.`,
+    "Route the outbound mail there, or take it out first.",
+  );
+}
+
+const verifying = ["dane-only", "fingerprint", "verify", "secure"];
+
+function tlsLevel({ snapshot }: Site): string {
+  const { effective } = snapshot.postfix ?? { effective: {} as Record<string, string> };
+  const level = effective["smtp_tls_security_level"] ?? "";
+  if (level !== "") return level;
+  if (effective["smtp_enforce_tls"] === "yes") return "encrypt";
+  return effective["smtp_use_tls"] === "yes" ? "may" : "none";
+}
+
+function refuseHarm(args: Args, site: Site, { facts }: PostfixSite): void {
+  const { host, addresses } = site.snapshot;
+  if (addresses.includes(args.server)) {
+    throw new Refusal(`${args.server} is ${host} itself: its outbound mail would loop.`, "Name the new server.");
+  }
+  const passwords = site.answer("smtp_sasl_password_maps")?.text ?? "";
+  if (facts.effective["smtp_sasl_auth_enable"] === "yes" && passwords !== "") {
+    throw new Refusal(
+      `${host} would send a relay's password to ${args.server}: ${passwords} has an entry that matches it (smtp_sasl_password_maps).`,
+      "Make the entry name the old relay alone, or set smtp_sasl_auth_enable = no while the new server relays by address.",
+    );
+  }
+  const level = tlsLevel(site);
+  if (verifying.includes(level) && (site.answer("smtp_tls_policy_maps")?.text ?? "") === "") {
+    throw new Refusal(
+      `smtp_tls_security_level = ${level} on ${host} asks for a certificate that ${args.server} cannot be checked for, so mail would wait in the queue.`,
+      `Add an entry for ${relayhostOf(args)} to smtp_tls_policy_maps, such as "${relayhostOf(args)} encrypt".`,
+    );
+  }
+}
+
+/** Domains for which the host is a relay, not the destination: their mail takes relayhost, too. */
+function diverted({ facts }: PostfixSite): string[] {
+  const own = new Set(elements(facts.effective["mydestination"] ?? ""));
+  const domains = elements(facts.effective["relay_domains"] ?? "").filter((domain) => !own.has(domain));
+  return domains.length === 0 ? [] : [`relay_domains ${domains.join(", ")}: their mail goes to the new server, too, unless a transport says otherwise`];
+}
+
+function refusalOf(args: Args, { snapshot }: Site, replies: readonly Reply[], level: string): Refusal | undefined {
+  const last = replies.at(-1);
+  const at = relayhostOf(args);
+  if (last?.step === "RCPT" && last.code >= 200 && last.code < 300) {
+    if (level !== "encrypt" || offersTls(replies)) return undefined;
+    return new Refusal(
+      `${at} offers no STARTTLS, and smtp_tls_security_level = encrypt on ${snapshot.host} asks for it: mail would wait in the queue.`,
+      "Switch TLS on on the new server's port, or allow smtp_tls_security_level = may for it (smtp_tls_policy_maps).",
+    );
+  }
+  const said = last === undefined || last.text === "" ? "it closed the connection" : `it answered ${last.step} with "${last.text}"`;
+  return new Refusal(`${at} would not relay what ${snapshot.host} sends: ${said}.`, cures[last?.step ?? "connect"](args, snapshot.host));
+}
+
+/** By the step at which the new server refused: what to set there (names as in Stalwart). */
+const cures: Record<Reply["step"], (args: Args, host: string) => string> = {
+  connect: ({ port }) => `Check that the new server listens on port ${port} and that no firewall is between.`,
+  greeting: () =>
+    "The new server closes or refuses the connection: it is throttled or banned there. Add this host to AllowedIp (that ends a ban), and look at MtaInboundThrottle.",
+  EHLO: () => "Give this host a fully qualified name: smtp_helo_name, or myhostname, in main.cf (MtaStageEhlo.rejectNonFqdn on the new server).",
+  STARTTLS: () => "Check the TLS certificate of the new server's port 25.",
+  MAIL: () => "Allow this host on the new server (MtaStageAuth, SenderAuth), by its address.",
+  RCPT: (_, host) =>
+    `On the new server let MtaStageRcpt.allowRelaying be true for this host (\`remote_ip == '<address of ${host}>'\`), reload its settings, and add the host to AllowedIp before mail flows.`,
+};

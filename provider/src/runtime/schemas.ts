@@ -1,0 +1,109 @@
+// What each resource accepts, as zod schemas. Loaded only where inputs changed. No message repeats a value: an input may be secret.
+import { isIP } from "node:net";
+import { z } from "zod";
+import { canonicalNetworks, networkProblem } from "./networks.js";
+
+const networks = z
+  .array(z.string().superRefine((text, context) => {
+    const problem = networkProblem(text);
+    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+  }))
+  .min(1, "must name at least one address or network")
+  .transform((texts, context) => (context.issues.length > 0 ? z.NEVER : canonicalNetworks(texts)));
+
+const text = z.string().regex(/^[^\p{Cc}]*$/u, "must not hold control characters or newlines");
+const port = z.number().int().min(1).max(65535);
+
+const server = {
+  host: text.min(1, "must name the host"),
+  port: port.optional(),
+  user: text.optional(),
+  password: z.string().optional(),
+  privateKey: z.string().optional(),
+  privateKeyPassword: z.string().optional(),
+  agentSocketPath: text.optional(),
+  dialErrorLimit: z.number().int().min(-1).optional(),
+  perDialTimeout: z.number().min(0).optional(),
+  hostKey: z.string().optional(),
+};
+const connection = z.looseObject({
+  ...server,
+  proxy: z.looseObject(server).optional(),
+  become: z.boolean().optional(),
+  becomePassword: z.string().optional(),
+});
+
+const services = z.array(text).min(1, "must name at least one service").transform(sortedSet);
+
+const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
+
+/** By resource class, then by argument. */
+export const schemas = {
+  DovecotProxyTrust: { connection, proxies: networks },
+  PostfixXclientTrust: {
+    connection,
+    proxies: networks,
+    services: z
+      .array(z.string().regex(/^[^\s/,{}=]+\/(inet|unix|pass|fifo)$/, 'must be a master.cf service such as "submission/inet"'))
+      .min(1, "must name at least one service, or be left out for main.cf")
+      .transform(sortedSet)
+      .optional(),
+  },
+  MasterUser: {
+    connection,
+    username: z
+      .string()
+      .min(1, "must not be empty")
+      .max(64, "must have at most 64 characters")
+      .regex(/^[a-z0-9._@-]+$/, "must be of lower-case letters, digits and . _ @ - only (Dovecot lower-cases logins)"),
+    password: z
+      .string()
+      .min(12, "must have at least 12 characters: it opens every mailbox")
+      .max(256, "must have at most 256 characters")
+      .regex(/^[^\p{Cc}]*$/u, "must not hold control characters or newlines")
+      .optional(),
+    passwordHash: z
+      .string()
+      .regex(/^\{[A-Z0-9-]+(\.[A-Z0-9]+)?\}[!-9;-~]+$/, "must be a hash as `doveadm pw` prints it: a scheme in braces, then the hash")
+      .regex(/^(?!\{(PLAIN|CLEAR|CLEARTEXT|PLAIN-TRUNC)[.}])/i, "must be a hash: this scheme stores the password in the clear")
+      .optional(),
+    separator: z
+      .string()
+      .regex(/^[!%&*+,\/;=?^|~]$/, "must be one character of ! % & * + , / ; = ? ^ | ~ that occurs in no login")
+      .optional(),
+    services: services.pipe(z.array(z.enum(["imap", "pop3", "sieve"], 'must be "imap", "pop3" or "sieve"'))).optional(),
+    allowedNetworks: networks.optional(),
+  },
+  RelayAcceptance: {
+    connection,
+    servers: networks,
+    milters: z.enum(["skip", "keep"], 'must be "skip" or "keep"').default("skip"),
+  },
+  OutboundRelay: {
+    connection,
+    server: z
+      .string()
+      .refine((name) => isIP(name) !== 0 || hostName.test(name), "must be an address or a host name, without brackets or port"),
+    port: port.default(25),
+    onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"').default("fail"),
+    probeRecipient: z
+      .string()
+      .regex(/^[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253}$/i, "must be one mail address")
+      .optional(),
+  },
+} as const satisfies Record<string, z.ZodRawShape>;
+
+/** What arguments contradict each other. */
+export const contradictions: Readonly<Record<string, (inputs: Readonly<Record<string, unknown>>) => string | undefined>> = {
+  MasterUser: ({ password, passwordHash, username, separator }) => {
+    if (password !== undefined && passwordHash !== undefined) return "password and passwordHash: give one of them, or neither";
+    if (typeof username === "string" && typeof separator === "string" && username.includes(separator)) {
+      return "username holds the separator: choose another separator or name";
+    }
+    return undefined;
+  },
+};
+
+function sortedSet(names: readonly string[]): string[] {
+  return [...new Set(names)].sort();
+}

@@ -1,0 +1,19 @@
+// One session a host and process: all resources of an `up` share its connection.
+import { probesOf } from "../host/probes.js";
+import { Session } from "../host/session.js";
+import type { Connection } from "../ssh/connection.js";
+import { shellCommand } from "../ssh/become.js";
+
+const sessions = new Map<string, Session>();
+
+export function sessionOf(connection: unknown): Session {
+  const key = JSON.stringify(connection);
+  const known = sessions.get(key);
+  if (known) return known;
+  // check has seen to the type; ssh2 is loaded with the first connection only.
+  const to = connection as Connection;
+  const dial = async () => (await import("../ssh/dial.js")).connect(to);
+  const session = new Session(dial, shellCommand(to), probesOf);
+  sessions.set(key, session);
+  return session;
+}

@@ -1,0 +1,62 @@
+// What can go wrong between here and a mail host, told to the administrator at this end.
+
+/**
+ * Which step failed, so that callers decide without reading text:
+ * - `settings`: `connection`, the environment or the OpenSSH configuration cannot be used; nothing was sent
+ * - `unreachable`: no SSH server answered; worth another try later
+ * - `protocol`: what answers is not an SSH server, or none with a safe algorithm in common
+ * - `host-key`: the server's key is not known, is another one than before, or is revoked; nothing was sent
+ * - `authentication`: the server refuses the login; final, another try would only count as an attack
+ * - `timeout`: a wait reached its limit
+ * - `output`: a command printed more than it may
+ * - `disconnected`: the link died
+ * - `forbidden`: the server refuses a command or a forwarded connection
+ * - `become`: sudo refuses
+ */
+export type SshErrorKind =
+  | "settings"
+  | "unreachable"
+  | "protocol"
+  | "host-key"
+  | "authentication"
+  | "timeout"
+  | "output"
+  | "disconnected"
+  | "forbidden"
+  | "become";
+
+/** An SSH step failed: which host, what happened, what the server said, what to do. Never holds a secret. */
+export class SshError extends Error {
+  readonly kind: SshErrorKind;
+
+  constructor(
+    kind: SshErrorKind,
+    label: string,
+    what: string,
+    more: { said?: string | undefined; cure?: string } = {},
+  ) {
+    const said = more.said ? `\nThe server said: ${printable(more.said)}` : "";
+    const cure = more.cure ? `\nWhat to do: ${more.cure}` : "";
+    super(`${printable(label)}: ${what}.${said}${cure}`);
+    this.name = "SshError";
+    this.kind = kind;
+  }
+}
+
+/** Text from outside made harmless for a terminal (escapes, direction marks, invisible characters) and short. */
+export function printable(text: string, most = 1000): string {
+  const safe = text
+    .replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, "?")
+    .trim();
+  return safe.length > most ? `${safe.slice(0, most)} [...]` : safe;
+}
+
+/** Takes secrets out of what a server said: a hostile one can send back the password that it was given. */
+export function redact(text: string, secrets: readonly (string | undefined)[]): string {
+  return secrets.reduce<string>((rest, secret) => (secret ? rest.replaceAll(secret, "[secret]") : rest), text);
+}
+
+/** The message of whatever was thrown. */
+export function reason(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

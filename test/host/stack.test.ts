@@ -1,0 +1,86 @@
+// The harness itself: a stack with one dynamic resource, through the real engine.
+import { dynamic } from "@pulumi/pulumi";
+import { strict as assert } from "node:assert";
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createStack, type TestStack } from "../support/stack.js";
+
+interface NoteInputs {
+  path: string;
+  text: string;
+}
+
+/** Writes its text to a file, so that a test sees from outside what the engine had done. */
+const note: dynamic.ResourceProvider<NoteInputs, NoteInputs> = {
+  async create(inputs) {
+    const { writeFile } = await import("node:fs/promises");
+    await writeFile(inputs.path, inputs.text);
+    return { id: inputs.path, outs: inputs };
+  },
+  async update(_id, _olds, news) {
+    const { writeFile } = await import("node:fs/promises");
+    await writeFile(news.path, news.text);
+    return { outs: news };
+  },
+  async delete(id) {
+    const { rm } = await import("node:fs/promises");
+    await rm(id);
+  },
+};
+
+class Note extends dynamic.Resource {
+  constructor(inputs: NoteInputs) {
+    super(note, "note", { ...inputs });
+  }
+}
+
+describe("a stack of the test harness", function () {
+  const path = join(tmpdir(), `note-${String(process.pid)}`);
+  const program = (text: string) => () => {
+    new Note({ path, text });
+    return Promise.resolve({ text });
+  };
+  let stack: TestStack;
+
+  before(async () => {
+    stack = await createStack(program("one"));
+  });
+  after(() => {
+    stack.remove();
+    rmSync(path, { force: true });
+  });
+
+  it("creates nothing in a preview", async () => {
+    assert.deepEqual((await stack.preview()).changes, { create: 2 });
+    assert.equal(existsSync(path), false);
+  });
+
+  it("creates what the program declares", async () => {
+    assert.deepEqual((await stack.up()).changes, { create: 2 });
+    assert.equal(readFileSync(path, "utf8"), "one");
+    assert.equal((await stack.outputs())["text"]?.value, "one");
+  });
+
+  it("changes nothing when nothing changed", async () => {
+    assert.deepEqual((await stack.up()).changes, { same: 2 });
+    assert.deepEqual((await stack.refresh()).changes, { same: 2 });
+  });
+
+  it("takes a changed program", async () => {
+    assert.deepEqual((await stack.up(program("two"))).changes, { update: 1, same: 1 });
+    assert.equal(readFileSync(path, "utf8"), "two");
+  });
+
+  it("rejects with what the engine said when the program fails", async () => {
+    const failing = () => Promise.reject(new Error("no such mail host"));
+    await assert.rejects(stack.preview(failing), /no such mail host/);
+  });
+
+  it("destroys what it created", async () => {
+    assert.deepEqual((await stack.destroy()).changes, { delete: 2 });
+    assert.equal(existsSync(path), false);
+    const state = (await stack.exportState()) as { deployment: { resources?: unknown[] } };
+    assert.deepEqual(state.deployment.resources ?? [], []);
+  });
+});

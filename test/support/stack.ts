@@ -1,0 +1,161 @@
+// Pulumi stacks that live in temporary directories: nothing of the user's own Pulumi is read or written.
+import { LocalWorkspace, PulumiCommand, type Deployment, type OpMap, type OutputMap } from "@pulumi/pulumi/automation";
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import type { Engine } from "./engine.mjs" with { "resolution-mode": "import" };
+
+/** What it resolves to are the stack's outputs. */
+export type Program = () => Promise<Record<string, unknown>> | Promise<void>;
+
+export interface StackOptions {
+  /** Default: "test". */
+  name?: string;
+  /** Default: "mail". */
+  project?: string;
+  /** How many resources the engine handles at once. Default: the engine's. */
+  parallel?: number;
+  /** For the engine and the process of dynamic resources, on top of this process's environment. */
+  env?: Record<string, string>;
+}
+
+export interface Operation {
+  stdout: string;
+  stderr: string;
+  /** Resources by what was done to them, the stack itself included: `{ create: 2 }`, `{ same: 2 }`. */
+  changes: OpMap;
+}
+
+/** Every operation rejects with the engine's output where the engine fails. */
+export interface TestStack {
+  /** A program given here is the stack's from then on. */
+  up(program?: Program): Promise<Operation>;
+  /** A program given here is previewed only. */
+  preview(program?: Program): Promise<Operation>;
+  refresh(): Promise<Operation>;
+  destroy(): Promise<Operation>;
+  /** The state as the engine stores it: secrets are encrypted. */
+  exportState(): Promise<Deployment>;
+  outputs(): Promise<OutputMap>;
+  /** Forgets the stack and its directories without asking any resource: destroy first what exists on a host. */
+  remove(): void;
+}
+
+/** The resources' process runs in this process's directory, from which `pulumi-dovecot-postfix/runtime` is found. */
+export async function createStack(program: Program, options: StackOptions = {}): Promise<TestStack> {
+  const engine = await theEngine();
+  const directory = temporaryDirectory();
+  const workDir = join(directory, "work");
+  mkdirSync(workDir);
+  const stack = await LocalWorkspace.createStack(
+    { stackName: options.name ?? "test", projectName: options.project ?? "mail", program: outputsOf(program) },
+    {
+      workDir,
+      pulumiCommand: await PulumiCommand.get({
+        ...(engine.bin && { root: dirname(engine.bin) }),
+        skipVersionCheck: true,
+      }),
+      envVars: { ...isolated(directory, engine), ...options.env },
+    },
+  );
+  const flags = { color: "never", ...(options.parallel && { parallel: options.parallel }) } as const;
+  let current = program;
+
+  return {
+    up: (next = current) => {
+      current = next;
+      return summarized(stack.up({ ...flags, program: outputsOf(next) }));
+    },
+    preview: async (next = current) => {
+      const { changeSummary, ...output } = await stack.preview({ ...flags, program: outputsOf(next) });
+      return { stdout: output.stdout, stderr: output.stderr, changes: changeSummary };
+    },
+    refresh: () => summarized(stack.refresh(flags)),
+    destroy: () => summarized(stack.destroy(flags)),
+    exportState: () => stack.exportStack(),
+    outputs: () => stack.outputs(),
+    remove: () => {
+      removeDirectory(directory);
+    },
+  };
+}
+
+export interface CommandOptions {
+  /** The directory of the Pulumi program. */
+  cwd: string;
+  /** Holds the state between calls. Default: a temporary directory for each `cwd`, gone when this process ends. */
+  state?: string;
+  env?: Record<string, string>;
+}
+
+/** Runs the CLI on a program directory; a failure is a `code` other than 0, not an exception. */
+export async function pulumi(
+  args: string[],
+  { cwd, state, env }: CommandOptions,
+): Promise<{ stdout: string; stderr: string; code: number }> {
+  const engine = await theEngine();
+  const directory = state ?? states.get(cwd) ?? temporaryDirectory();
+  if (state === undefined) states.set(cwd, directory);
+  const environment = { ...process.env, ...isolated(directory, engine), ...env };
+  const options = { cwd, env: environment, maxBuffer: Infinity };
+  return new Promise((resolve, reject) => {
+    execFile("pulumi", [...args, "--non-interactive", "--color", "never"], options, (error, stdout, stderr) => {
+      if (error === null) resolve({ stdout, stderr, code: 0 });
+      else if (typeof error.code === "number") resolve({ stdout, stderr, code: error.code });
+      else reject(new Error(`pulumi ${args.join(" ")}: ${error.message}\n${stdout}${stderr}`, { cause: error }));
+    });
+  });
+}
+
+function isolated(directory: string, engine: Engine): Record<string, string> {
+  const backend = join(directory, "state");
+  mkdirSync(backend, { recursive: true });
+  return {
+    PATH: [engine.bin, process.env["PATH"]].filter(Boolean).join(delimiter),
+    PULUMI_HOME: join(directory, "home"),
+    PULUMI_BACKEND_URL: `file://${backend}`,
+    PULUMI_CONFIG_PASSPHRASE: "test",
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK: "1",
+  };
+}
+
+async function summarized(
+  operation: Promise<{ stdout: string; stderr: string; summary: { resourceChanges?: OpMap } }>,
+): Promise<Operation> {
+  const { stdout, stderr, summary } = await operation;
+  return { stdout, stderr, changes: summary.resourceChanges ?? {} };
+}
+
+function outputsOf(program: Program): () => Promise<Record<string, unknown>> {
+  return async () => (await program()) ?? {};
+}
+
+let engine: Promise<Engine> | undefined;
+function theEngine(): Promise<Engine> {
+  engine ??= import("./engine.mjs").then(({ ensureEngine }) =>
+    ensureEngine((line) => {
+      console.error(line);
+    }),
+  );
+  return engine;
+}
+
+const states = new Map<string, string>();
+const directories = new Set<string>();
+process.on("exit", () => {
+  directories.forEach(removeDirectory);
+});
+
+function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "stack-"));
+  directories.add(directory);
+  return directory;
+}
+
+function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+  directories.delete(directory);
+}
