@@ -1,10 +1,10 @@
 // The harness itself: a stack with one dynamic resource, through the real engine.
 import { dynamic } from "@pulumi/pulumi";
 import { strict as assert } from "node:assert";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createStack, type TestStack } from "../support/stack.js";
+import { join, resolve } from "node:path";
+import { createStack, pulumi, type TestStack } from "../support/stack.js";
 
 interface NoteInputs {
   path: string;
@@ -82,5 +82,32 @@ describe("a stack of the test harness", function () {
     assert.equal(existsSync(path), false);
     const state = (await stack.exportState()) as { deployment: { resources?: unknown[] } };
     assert.deepEqual(state.deployment.resources ?? [], []);
+  });
+});
+
+describe("the CLI of the test harness", () => {
+  let cwd: string;
+  before(() => {
+    cwd = mkdtempSync(join(tmpdir(), "program-"));
+    symlinkSync(resolve("node_modules"), join(cwd, "node_modules"));
+    writeFileSync(join(cwd, "Pulumi.yaml"), "name: mail\nruntime: nodejs\n");
+    writeFileSync(join(cwd, "package.json"), "{}");
+    writeFileSync(join(cwd, "index.ts"), `export const greeting: string = "hello";\n`);
+  });
+  after(() => {
+    rmSync(cwd, { recursive: true, force: true });
+  });
+
+  it("runs a TypeScript program in its own directory and keeps the state between calls", async () => {
+    assert.equal((await pulumi(["stack", "init", "test"], { cwd })).code, 0);
+    const up = await pulumi(["up", "--yes", "--skip-preview"], { cwd });
+    assert.equal(up.code, 0, up.stdout + up.stderr);
+    assert.equal((await pulumi(["stack", "output", "greeting"], { cwd })).stdout.trim(), "hello");
+  });
+
+  it("tells a failure by its code and its output", async () => {
+    const { code, stderr } = await pulumi(["stack", "select", "nowhere"], { cwd });
+    assert.notEqual(code, 0);
+    assert.match(stderr, /no stack named 'nowhere' found/);
   });
 });

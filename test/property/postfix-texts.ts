@@ -8,7 +8,7 @@ const listElements = [
   "[::1]/128",
   "!10.0.0.9",
   "10.0.0.0/8",
-  "$myorigin",
+  "$mail_name",
   "${mua?{a b}:{c d}}",
   "cidr:/etc/postfix/nets",
   "/etc/postfix/more",

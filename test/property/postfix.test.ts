@@ -160,7 +160,7 @@ describe("main.cf that others edit between apply and strip", () => {
   it("lines put in, changed or taken out elsewhere stay so", () => {
     const marked = fc.tuple(
       anyText.map((text) => (text === "" || text.endsWith("\n") ? text : `${text}\n`)),
-      anyText.filter((text) => !/^([\t-\r ]*(#.*)?\n)*[\t-\r ]+[^#\s]/.test(text)),
+      anyText.filter((text) => !/^([\t-\r ]*(#[^\n]*)?\n)*[\t-\r ]+[^#\s]/.test(text)),
     );
     holds(
       fc.property(marked, edits, otherLines, ([before, after], wanted, theirs) => {
@@ -260,7 +260,8 @@ describe("main.cf that others edit between apply and strip", () => {
           const comments = (old: string): number => old.split("# theirs").length;
           assert.equal(comments(stripped), comments(rewritten), "a comment of theirs was lost");
           const created = middle === null;
-          const bare = rest.length === 0 || rest.join(" ") === elements(start).join(" ");
+          // Emptied by hand is a setting of theirs; emptied by taking ours out is not.
+          const bare = (rest.length === 0 && rest.length < list.length) || rest.join(" ") === elements(start).join(" ");
           assert.deepEqual(elements(parameter(stripped, "mynetworks")?.value ?? ""), created && bare ? [] : rest);
           assert.equal(parameter(stripped, "mynetworks") === undefined, created && bare);
         },
@@ -342,7 +343,7 @@ describe("master.cf, whatever it looks like", () => {
     holds(
       fc.property(whole, whole, serviceEdits, theirLines, theirLines, (before, after, all, middle, end) => {
         // Else a line of theirs would cut a service in two, and its end be theirs.
-        fc.pre(!/^([\t-\r ]*(#.*)?\n)*[\t-\r ]+[^#\s]/.test(after));
+        fc.pre(!/^([\t-\r ]*(#[^\n]*)?\n)*[\t-\r ]+[^#\s]/.test(after));
         const mark = "# MARK\n";
         const wanted = possible(before + mark + after, all);
         const done = applyServices(before + mark + after, wanted);

@@ -1,6 +1,6 @@
 // Finds docker or podman, or installs podman, for the throwaway mail hosts. Only Node itself: this runs before `npm ci`.
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -47,6 +47,31 @@ export async function cacheDirectory() {
 }
 
 async function findOrInstall(log) {
+  const file = join(await cacheDirectory(), "containers.json");
+  const known = await foundEarlier(file);
+  if (known) return known;
+  const works = await find(log);
+  await writeFile(file, JSON.stringify({ boot: await boot(), works }));
+  return works;
+}
+
+/** The trials below take a second or two: once a boot is enough, as long as the engine answers. */
+async function foundEarlier(file) {
+  try {
+    const { boot: at, works } = JSON.parse(await readFile(file, "utf8"));
+    if (at !== (await boot())) return undefined;
+    await engine(works, ["version"], { seconds: 20 });
+    return works;
+  } catch {
+    return undefined;
+  }
+}
+
+async function boot() {
+  return process.platform === "linux" ? readFile("/proc/sys/kernel/random/boot_id", "utf8") : String(process.ppid);
+}
+
+async function find(log) {
   const reasons = [];
   const works = await firstThatRuns(reasons);
   if (works) return works;
@@ -144,7 +169,9 @@ function smallestProgram() {
 /** Only root's own engine on Linux gives containers addresses that can be reached from here. */
 async function isLocal(candidate) {
   if (process.platform !== "linux" || process.getuid() !== 0) return false;
-  return candidate.command === "podman" || !/rootless/.test(await engine(candidate, ["info", "-f", "{{.SecurityOptions}}"]));
+  return (
+    candidate.command === "podman" || !/rootless/.test(await engine(candidate, ["info", "-f", "{{.SecurityOptions}}"]))
+  );
 }
 
 async function answers(command, args) {

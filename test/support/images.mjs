@@ -91,8 +91,14 @@ function exists(containers, image) {
 /** A few characters that change with any file of the image. */
 async function digestOf(directory) {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   const hash = createHash("sha256");
-  for (const file of files.sort()) hash.update(`${relative(directory, file)}\0`).update(await readFile(file)).update("\0");
+  for (const file of files.sort())
+    hash
+      .update(`${relative(directory, file)}\0`)
+      .update(await readFile(file))
+      .update("\0");
   return hash.digest("hex").slice(0, 12);
 }

@@ -36,7 +36,12 @@ export async function commit(
 ): Promise<Outcome[]> {
   const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
-    ...plans.map(({ plan, probes }) => ["transaction", plan.daemon, `${stateDirectory}/${plan.daemon}`, ...records(plan, probes)]),
+    ...plans.map(({ plan, probes }) => [
+      "transaction",
+      plan.daemon,
+      `${stateDirectory}/${plan.daemon}`,
+      ...records(plan, probes),
+    ]),
     ["finish"],
   ]);
   if (answer.some(({ name }) => name === "locked")) {
@@ -66,8 +71,17 @@ function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
   return [
     ...files,
     ...fragments.flatMap(({ path }) => ["check", path]),
-    ...plan.effective.flatMap(({ id, program, selector, name, word }) => ["effective", id, program, selector, name, word]),
-    ...(plan.reload ? probes.flatMap(({ service, kind, host, port, mode }) => ["probe", service, kind, host, String(port), mode]) : []),
+    ...plan.effective.flatMap(({ id, program, selector, name, word }) => [
+      "effective",
+      id,
+      program,
+      selector,
+      name,
+      word,
+    ]),
+    ...(plan.reload
+      ? probes.flatMap(({ service, kind, host, port, mode }) => ["probe", service, kind, host, String(port), mode])
+      : []),
     ...(plan.reload ? ["reload"] : []),
     ...(plan.daemon === "dovecot" ? ["flush"] : []),
     ...(plan.forget ? ["forget"] : []),
@@ -113,13 +127,19 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
   const foreign = of("left")[0]?.body.trim();
   const state = undone
     ? "The old files are back" +
-      (silent === "" ? ` and ${daemon} answers again.` : `, but this still fails, so it was not our change alone: ${silent}`) +
+      (silent === ""
+        ? ` and ${daemon} answers again.`
+        : `, but this still fails, so it was not our change alone: ${silent}`) +
       (foreign ? ` Somebody changed these files meanwhile, so they were left as they are: ${foreign}` : "")
     : "Nothing was changed.";
-  const error = new HostError(host, `${daemon}: ${steps[failed?.words[1] ?? ""] ?? "the commit ended without a result"}`, {
-    said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
-    state,
-    cure: "Correct what the daemon complains of, then run the same command again.",
-  });
+  const error = new HostError(
+    host,
+    `${daemon}: ${steps[failed?.words[1] ?? ""] ?? "the commit ended without a result"}`,
+    {
+      said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
+      state,
+      cure: "Correct what the daemon complains of, then run the same command again.",
+    },
+  );
   return { ...common, result: "failed", error };
 }

@@ -2,7 +2,6 @@
 
 /** Text from a host, made harmless for a terminal and short enough for an error. */
 export function printable(text: string, most = 1500): string {
-  // eslint-disable-next-line no-control-regex -- terminal escapes are what is removed
   const safe = text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "?").trim();
   return safe.length > most ? `${safe.slice(0, most)} [...]` : safe;
 }

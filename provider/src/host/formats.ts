@@ -34,7 +34,11 @@ interface FormatEntry<E, A> {
   /** Mode of a file that we create; its group is the daemon's where it is secret. */
   readonly mode: string;
   /** `current`: the file's lines as they are on the host, for lines that only the host knows. */
-  apply(base: string, edits: readonly E[], context: { dialect: Dialect; current: string }): { text: string; applied: A };
+  apply(
+    base: string,
+    edits: readonly E[],
+    context: { dialect: Dialect; current: string },
+  ): { text: string; applied: A };
   strip(text: string, applied: A): string;
 }
 

@@ -95,11 +95,13 @@ postfix_part() {
 }
 
 # A daemon that is not installed, or a query for another version, answers nothing; that is an answer, too.
+# What it complains of is no value: doveconf warns of a global setting behind a block, and answers right all the same.
 query() {
   frame value "$1"
   shift
-  run "$@" 2>&1
-  printf '\n%s status %s\n' "$nonce" "$?"
+  { said=$(run "$@" 2>&1 >&3) && said=; } 3>&1
+  status=$?
+  printf '%s\n%s status %s\n' "$said" "$nonce" "$status"
 }
 
 lookup() {

@@ -15,7 +15,9 @@ const needed = ["flock", "timeout", "sha256sum", "stat", "readlink"];
 
 export async function observe(link: Link, shell: Shell, records: readonly (readonly string[])[]): Promise<Snapshot> {
   const words = records.flat();
-  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, "state", stateDirectory, ...words]]);
+  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [
+    ["main", nonce, "state", stateDirectory, ...words],
+  ]);
   const snapshot = readSnapshot(link.label, answer);
   if (!snapshot.root) {
     throw new HostError(link.label, "the login is not root, and only root can read and change mail settings", {
@@ -24,7 +26,9 @@ export async function observe(link: Link, shell: Shell, records: readonly (reado
   }
   const missing = snapshot.missingTools.filter((tool) => needed.includes(tool));
   if (missing.length > 0) {
-    throw new HostError(link.label, `the host lacks ${missing.join(", ")}`, { cure: "Install it (coreutils, util-linux)." });
+    throw new HostError(link.label, `the host lacks ${missing.join(", ")}`, {
+      cure: "Install it (coreutils, util-linux).",
+    });
   }
   return snapshot;
 }
@@ -39,7 +43,10 @@ export async function runProgram(
   const nonce = randomBytes(16).toString("hex");
   const program = readFileSync(join(__dirname, file), "latin1");
   const input = shell.inputPrefix + script(program, calls(nonce));
-  const { stdout, stderr, code } = await link.run(shell.command, input, { timeoutMs: 120_000, maxBytes: 64 * 1024 * 1024 });
+  const { stdout, stderr, code } = await link.run(shell.command, input, {
+    timeoutMs: 120_000,
+    maxBytes: 64 * 1024 * 1024,
+  });
   const refused = code === 0 ? undefined : becomeError(link.label, stderr);
   if (refused) throw refused;
   return frames(stdout, nonce, { label: link.label, stderr });

@@ -57,12 +57,13 @@ export interface PlanContext {
 /** Plans one daemon's share. Wishes that contradict each other are for `conflict` to find before. */
 export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[], context: PlanContext): DaemonPlan {
   const old = snapshot.ledgers[daemon];
-  const contributions = { ...old.contributions };
-  for (const { owner, formerOwner, contribution } of wishes) {
-    if (formerOwner !== undefined) delete contributions[formerOwner];
-    if (contribution) contributions[owner] = withoutSecrets(contribution);
-    else delete contributions[owner];
-  }
+  const gone = new Set(wishes.flatMap(({ owner, formerOwner }) => [owner, formerOwner]));
+  const contributions = Object.fromEntries([
+    ...Object.entries(old.contributions).filter(([owner]) => !gone.has(owner)),
+    ...wishes.flatMap(({ owner, contribution }) =>
+      contribution ? [[owner, withoutSecrets(contribution)] as const] : [],
+    ),
+  ]);
   const lines = editsByPath(contributions, wishes);
   const notes: string[] = [];
   const files: Record<string, TouchedFile> = {};
@@ -93,7 +94,14 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
     const secret = format === "secret-table";
     if (text !== (file?.text ?? null)) {
       const owner = secret ? context.secretOwner : "0:0";
-      changes.push({ path: file?.real ?? path, format, before: file?.text ?? null, after: text, mode: formats[format].mode, owner });
+      changes.push({
+        path: file?.real ?? path,
+        format,
+        before: file?.text ?? null,
+        after: text,
+        mode: formats[format].mode,
+        owner,
+      });
     }
   }
 
@@ -126,14 +134,28 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
   return record.before === null && rest.trim() === "" ? null : rest;
 }
 
-function applyAll(format: Format, base: string, edits: readonly Edit[], context: { dialect: Dialect; current: string }) {
+function applyAll(
+  format: Format,
+  base: string,
+  edits: readonly Edit[],
+  context: { dialect: Dialect; current: string },
+) {
   // The edits of one path are all of one format, so each is what this format's entry takes.
-  const entry = formats[format] as { apply(base: string, edits: unknown[], context: object): { text: string; applied: unknown } };
-  return entry.apply(base, edits.map(({ edit }) => edit), context);
+  const entry = formats[format] as {
+    apply(base: string, edits: unknown[], context: object): { text: string; applied: unknown };
+  };
+  return entry.apply(
+    base,
+    edits.map(({ edit }) => edit),
+    context,
+  );
 }
 
 /** All edits, by file, in an order that does not depend on who came first. */
-function editsByPath(contributions: Readonly<Record<string, Contribution>>, wishes: readonly Wish[]): Map<string, Edit[]> {
+function editsByPath(
+  contributions: Readonly<Record<string, Contribution>>,
+  wishes: readonly Wish[],
+): Map<string, Edit[]> {
   const wanted = new Map(wishes.map(({ owner, contribution }) => [owner, contribution]));
   const byPath = new Map<string, Edit[]>();
   for (const owner of Object.keys(contributions).sort()) {
@@ -146,7 +168,8 @@ function editsByPath(contributions: Readonly<Record<string, Contribution>>, wish
 
 /** The line of a secret file is not for the ledger: its key is. */
 function withoutSecrets({ kind, edits }: Contribution): Contribution {
-  const open = (edit: Edit): Edit => (edit.format === "secret-table" ? { ...edit, edit: { key: edit.edit.key } } : edit);
+  const open = (edit: Edit): Edit =>
+    edit.format === "secret-table" ? { ...edit, edit: { key: edit.edit.key } } : edit;
   return { kind, edits: edits.map(open) };
 }
 

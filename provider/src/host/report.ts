@@ -16,8 +16,11 @@ export function report(
     const outcome = outcomes.find(({ daemon }) => daemon === plan.daemon);
     if (!outcome) return `${plan.daemon}: already so, nothing written`;
     if (outcome.result === "failed") return `${plan.daemon}: failed, nothing of it stays`;
-    if (outcome.result === "changed-meanwhile") return `${plan.daemon}: its files changed meanwhile, reading them again`;
-    const written = plan.changes.filter(({ format }) => format !== "ledger").map(({ path, after }) => (after === null ? `-${path}` : path));
+    if (outcome.result === "changed-meanwhile")
+      return `${plan.daemon}: its files changed meanwhile, reading them again`;
+    const written = plan.changes
+      .filter(({ format }) => format !== "ledger")
+      .map(({ path, after }) => (after === null ? `-${path}` : path));
     return [
       `${plan.daemon}: wrote ${written.length > 0 ? written.join(" ") : "the ledger only"}`,
       reloadOf(outcome),

@@ -163,13 +163,27 @@ export class Session {
       const { owner, formerOwner, daemon, aim } = operation;
       try {
         if (aim === "leave") {
-          ready.push({ pending, index, warnings: [], already: [], wish: { owner, ...former(formerOwner), effective: [] } });
+          ready.push({
+            pending,
+            index,
+            warnings: [],
+            already: [],
+            wish: { owner, ...former(formerOwner), effective: [] },
+          });
           continue;
         }
         if (!snapshot[daemon]) throw missingDaemon(snapshot, daemon);
-        const site = { snapshot, layout: layoutOf(snapshot), answer: (name: string) => snapshot.values[`${index}.${name}`] };
+        const site = {
+          snapshot,
+          layout: layoutOf(snapshot),
+          answer: (name: string) => snapshot.values[`${index}.${name}`],
+        };
         const { contribution, warnings, already } = operation.contribute(site);
-        const effective = operation.queries.map((query, n) => ({ ...query, id: `${index}.${n}`, ...(already.length > 0 && { word: "" }) }));
+        const effective = operation.queries.map((query, n) => ({
+          ...query,
+          id: `${index}.${n}`,
+          ...(already.length > 0 && { word: "" }),
+        }));
         const wish: Wish = { owner, ...former(formerOwner), contribution, effective };
         const refusal = conflict(wish, accepted[daemon]);
         if (refusal) throw refusal;
@@ -254,7 +268,9 @@ function look(snapshot: Snapshot, { pending, wish, index, warnings }: Ready): Re
   const values = pending.operation.queries.map((_, n) => snapshot.values[`${index}.${n}`]?.text ?? "");
   const changes = plan(snapshot, daemon, [wish], contextOf(snapshot)).changes;
   const drift = [
-    ...(snapshot.ledgers[daemon].contributions[wish.owner] ? [] : ["the ledger on the host does not know this resource"]),
+    ...(snapshot.ledgers[daemon].contributions[wish.owner]
+      ? []
+      : ["the ledger on the host does not know this resource"]),
     ...changes.filter(({ format }) => format !== "ledger").map(({ path }) => `${path} is not as this resource left it`),
     ...editedSecrets(snapshot, daemon, wish),
     ...notEffective(wish, values),
@@ -298,4 +314,3 @@ function busyFiles(snapshot: Snapshot, daemon: Daemon): HostError {
     cure: "Find who writes them (a configuration tool?), then run the same command again.",
   });
 }
-

@@ -113,7 +113,11 @@ class Channel {
   }
 }
 
-async function askWithTools(link: Link, shell: Shell, { server, port, helo, sender, recipient }: Question): Promise<Reply[]> {
+async function askWithTools(
+  link: Link,
+  shell: Shell,
+  { server, port, helo, sender, recipient }: Question,
+): Promise<Reply[]> {
   const words = [server, String(port), helo, sender, recipient];
   const answer = await runProgram(link, shell, "dialogue.sh", (nonce) => [["main", nonce, ...words]]);
   const replies = answer.filter(({ name }) => name !== "begin" && name !== "end");

@@ -17,7 +17,6 @@ export function script(program: string, calls: readonly (readonly string[])[]): 
  * so that NUL and bytes above 127 survive any shell. A trailing backslash-c (`\c`) cannot occur: backslashes are escaped.
  */
 export function printfBytes(latin1: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is escaped
   return latin1.replace(/[^\n\x20-\x5b\x5d-\x7e]/g, (byte) => `\\0${byte.charCodeAt(0).toString(8).padStart(3, "0")}`);
 }
 
@@ -44,7 +43,9 @@ export function frames(answer: string, nonce: string, from: { label: string; std
       said: from.stderr || answer,
       cure:
         "The login must give a plain shell (no forced command, no restricted shell); " +
-        "try `ssh " + from.label + " 'echo ok | cat'`, which must print ok and nothing else.",
+        "try `ssh " +
+        from.label +
+        " 'echo ok | cat'`, which must print ok and nothing else.",
     });
   }
   return result;

@@ -3,9 +3,7 @@
 
 /** A sign on the host: a path (pattern), a text in a file, or a word in a running container's image or labels. */
 export type Marker =
-  | { readonly path: string }
-  | { readonly line: readonly [file: string, text: string] }
-  | { readonly container: string };
+  { readonly path: string } | { readonly line: readonly [file: string, text: string] } | { readonly container: string };
 
 export interface Distribution {
   readonly name: string;
@@ -18,7 +16,8 @@ export const distributions: readonly Distribution[] = [
   {
     name: "mailcow",
     markers: [{ path: "/opt/mailcow-dockerized/mailcow.conf" }, { container: "mailcow" }],
-    overwrites: "its containers rebuild main.cf and dovecot.conf at every start; its own places are data/conf/*/extra.c*",
+    overwrites:
+      "its containers rebuild main.cf and dovecot.conf at every start; its own places are data/conf/*/extra.c*",
   },
   {
     name: "Mail-in-a-Box",
@@ -28,16 +27,21 @@ export const distributions: readonly Distribution[] = [
   {
     name: "docker-mailserver",
     markers: [{ container: "docker-mailserver" }, { path: "/usr/local/bin/start-mailserver.sh" }],
-    overwrites: "a new container starts from the image; its own places are postfix-main.cf and dovecot.cf of its config volume",
+    overwrites:
+      "a new container starts from the image; its own places are postfix-main.cf and dovecot.cf of its config volume",
   },
   {
     name: "iRedMail",
     markers: [{ path: "/etc/iredmail-release" }, { path: "/opt/iredapd" }],
-    overwrites: "its upgrade tutorials replace dovecot.conf, and iRedAPD judges mail before Postfix's permit_mynetworks",
+    overwrites:
+      "its upgrade tutorials replace dovecot.conf, and iRedAPD judges mail before Postfix's permit_mynetworks",
   },
   {
     name: "Modoboa",
-    markers: [{ path: "/srv/modoboa" }, { line: ["/etc/postfix/main.cf", "# This file was automatically installed on"] }],
+    markers: [
+      { path: "/srv/modoboa" },
+      { line: ["/etc/postfix/main.cf", "# This file was automatically installed on"] },
+    ],
     overwrites: "modoboa-installer --upgrade writes main.cf, master.cf and Dovecot's conf.d anew",
   },
   {

@@ -15,7 +15,9 @@ export interface Layout {
   table(name: string, postfixDirectory: string): string;
 }
 
-const marked = distributions.flatMap(({ markers }, index) => markers.map((marker) => ({ id: `distribution-${index}`, marker })));
+const marked = distributions.flatMap(({ markers }, index) =>
+  markers.map((marker) => ({ id: `distribution-${index}`, marker })),
+);
 
 /** What observe.sh must look for (its `marker` records). */
 export const markerRecords: readonly string[][] = marked.map(({ id, marker }) => ["marker", id, ...sign(marker)]);

@@ -51,7 +51,8 @@ export function remove(file: string, value: ListValue, element: string, side: Si
   const opensLine = skipSpace(file, file.lastIndexOf("\n", start - 1) + 1, start) === start;
   // With blanks as glue, a comma before ours was there before it.
   const backward = !opensLine && (value.glue === "," ? isComma(file, start - 1) : isBlank(file, start - 1));
-  if (backward && (side === "last" || !separates(end))) {
+  const leads = first === list[0] && isComma(file, end);
+  if (backward && !leads && (side === "last" || !separates(end))) {
     // `a, ours, b`: one of the two commas has come with ours.
     const doubled = isBlank(file, start - 1) && isComma(file, start - 2) && isComma(file, end);
     return cut(file, start - 1, doubled ? end + 1 : end);
@@ -91,6 +92,31 @@ export function find<T>(all: readonly T[], place: Place, looks: (one: T) => bool
   if (candidates.length <= place.twins) return undefined;
   const same = all[place.ordinal];
   return same !== undefined && looks(same) ? same : candidates.at(-1);
+}
+
+/**
+ * Of a list that we began: the element taken out, and what is left of its definition if that is nothing but ours, to be
+ * taken out, too. Others may have written a definition with the element of their own: the one left with the seed is ours.
+ */
+export function removeBegun<T extends ListValue>(
+  file: string,
+  one: Place & { element: string; side: Side; seed: string },
+  read: (file: string) => T[],
+): { file: string; empty?: T } {
+  const all = read(file);
+  const ours = find(all, one, (value) => mentions(value, one.element));
+  if (ours === undefined) {
+    const empty = all.find((value) => equals(value, one.seed) && !value.line.cut);
+    return empty === undefined ? { file } : { file, empty };
+  }
+  const outcomes = [ours, ...all.filter((value) => value !== ours && mentions(value, one.element))].map((value) => {
+    const without = remove(file, value, one.element, one.side);
+    return { file: without, rest: read(without)[all.indexOf(value)] };
+  });
+  const own = outcomes.find(({ rest }) => rest !== undefined && equals(rest, one.seed));
+  const chosen = own ?? outcomes[0] ?? { file, rest: undefined };
+  const bare = chosen.rest !== undefined && (chosen === own || equals(chosen.rest, "")) && !chosen.rest.line.cut;
+  return bare && chosen.rest !== undefined ? { file: chosen.file, empty: chosen.rest } : { file: chosen.file };
 }
 
 function tokensOf(value: ListValue): Token[] {

@@ -1,7 +1,7 @@
 // main.cf as data: what a parameter is set to, edits that leave every other byte alone, and their exact undoing.
 // Postfix's own `postconf -e` can do neither: it joins continuation lines, and appends to an unterminated last line.
 import { type LogicalLine, type NameValue, cut, logicalLines, nameValue, offset } from "./logical-lines.js";
-import { type Place, type Side, behind, equals, find, has, insert, mentions, put, remove } from "./list-edits.js";
+import { type Place, type Side, behind, find, has, insert, mentions, put, remove, removeBegun } from "./list-edits.js";
 import { checkElement, checkName, checkValue, collapse, occurrences, tokens } from "./lists.js";
 
 /** What someone wants of a main.cf parameter. */
@@ -130,26 +130,14 @@ function addOne(file: string, name: string, element: string, at: Side, seed: str
 }
 
 function subtract(file: string, one: Extract<AppliedParameter, { element: string }>): string {
-  const all = definitions(file, one.parameter);
+  const read = (text: string): Definition[] => definitions(text, one.parameter);
   const { seed } = one;
-  const ours = find(all, one, (definition) => mentions(definition, one.element));
-  if (seed === undefined) return ours === undefined ? file : remove(file, ours, one.element, one.side);
-
-  // A line of ours goes when nothing is left in it but what we began it with. Others may have written a definition of
-  // their own with the element in it: the one that is left with the seed is ours.
-  if (ours === undefined) {
-    const bare = all.find((definition) => equals(definition, seed));
-    return bare === undefined || bare.line.cut ? file : removeLine(file, bare.line);
+  if (seed === undefined) {
+    const ours = find(read(file), one, (definition) => mentions(definition, one.element));
+    return ours === undefined ? file : remove(file, ours, one.element, one.side);
   }
-  const others = all.filter((definition) => definition !== ours && mentions(definition, one.element));
-  for (const definition of [ours, ...others]) {
-    const without = remove(file, definition, one.element, one.side);
-    const rest = definitions(without, one.parameter)[all.indexOf(definition)];
-    if (rest === undefined || rest.line.cut) continue;
-    const empty = definition === ours && equals(rest, "");
-    if (empty || equals(rest, seed)) return removeLine(without, rest.line);
-  }
-  return remove(file, ours, one.element, one.side);
+  const left = removeBegun(file, { ...one, seed }, read);
+  return left.empty === undefined ? left.file : removeLine(left.file, left.empty.line);
 }
 
 function assign(file: string, name: string, value: string): Step {

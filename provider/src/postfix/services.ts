@@ -5,13 +5,13 @@ import {
   type Place,
   type Side,
   behind,
-  equals,
   find,
   has,
   insert,
   mentions,
   put,
   remove,
+  removeBegun,
 } from "./list-edits.js";
 import { type Token, checkElement, checkName, checkValue, elements, fields, occurrences, tokens } from "./lists.js";
 
@@ -242,23 +242,14 @@ function indentation(file: string, start: number): string | undefined {
 }
 
 function subtract(file: string, one: AppliedService): string {
-  const all = overridesOf(file, one.service, one.parameter);
+  const read = (text: string): Override[] => overridesOf(text, one.service, one.parameter);
   const { seed } = one;
-  const ours = find(all, one, (override) => mentions(override, one.element));
-  if (seed === undefined) return ours === undefined ? file : remove(file, ours, one.element, one.side);
-  if (ours === undefined) {
-    const bare = all.find((override) => equals(override, seed));
-    return bare === undefined ? file : removeOverride(file, bare);
+  if (seed === undefined) {
+    const ours = find(read(file), one, (override) => mentions(override, one.element));
+    return ours === undefined ? file : remove(file, ours, one.element, one.side);
   }
-  const others = all.filter((override) => override !== ours && mentions(override, one.element));
-  for (const override of [ours, ...others]) {
-    const without = remove(file, override, one.element, one.side);
-    const rest = overridesOf(without, one.service, one.parameter)[all.indexOf(override)];
-    if (rest === undefined) continue;
-    const empty = override === ours && equals(rest, "");
-    if (empty || equals(rest, seed)) return removeOverride(without, rest);
-  }
-  return remove(file, ours, one.element, one.side);
+  const left = removeBegun(file, { ...one, seed }, read);
+  return left.empty === undefined ? left.file : removeOverride(left.file, left.empty);
 }
 
 function removeOverride(file: string, override: Override): string {

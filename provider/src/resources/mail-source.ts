@@ -47,7 +47,11 @@ export class MailSource extends pulumi.ComponentResource {
 
     this.dovecotProxyTrust = new DovecotProxyTrust(`${name}-dovecot`, { connection, proxies }, parent);
     const services = xclientServices === undefined ? {} : { services: xclientServices };
-    this.postfixXclientTrust = new PostfixXclientTrust(`${name}-xclient`, { connection: postfix, proxies, ...services }, parent);
+    this.postfixXclientTrust = new PostfixXclientTrust(
+      `${name}-xclient`,
+      { connection: postfix, proxies, ...services },
+      parent,
+    );
     this.relayAcceptance = new RelayAcceptance(`${name}-relay`, { connection: postfix, servers }, parent);
     if (masterUser) this.masterUser = new MasterUser(`${name}-master`, { connection, ...masterUser }, parent);
     if (outboundRelay) {

@@ -14,7 +14,11 @@ export interface Failure {
 export function checkInputs(inputs: Inputs): { inputs: Inputs; failures: Failure[] } {
   const kind = inputs.identity.kind;
   const shape = schemas[kind as keyof typeof schemas] as z.ZodRawShape | undefined;
-  if (!shape) return { inputs, failures: [{ property: "", reason: `${kind} is not a resource of this release: update the package` }] };
+  if (!shape)
+    return {
+      inputs,
+      failures: [{ property: "", reason: `${kind} is not a resource of this release: update the package` }],
+    };
   const known = Object.fromEntries(Object.entries(shape).filter(([name]) => !holdsUnknown(inputs[name])));
   const parsed = z.looseObject(known).safeParse(inputs);
   // The engine prints the value of a property that a failure names, secret or not: so the name goes into the reason.

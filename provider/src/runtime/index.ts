@@ -42,7 +42,9 @@ export async function read(id: string, props: Outputs): Promise<{ id: string; pr
   const drift = [...result.drift];
   const outs = json({ ...props, ...kind.outputs(args, result), drift });
   const declared = ["identity", "connection", "__provider", ...props.given];
-  const undeclared = Object.fromEntries(Object.keys(props).flatMap((name) => (declared.includes(name) ? [] : [[name, undefined]])));
+  const undeclared = Object.fromEntries(
+    Object.keys(props).flatMap((name) => (declared.includes(name) ? [] : [[name, undefined]])),
+  );
   return { id, props: outs, inputs: json({ ...props, ...undeclared, drift }) };
 }
 
@@ -58,7 +60,11 @@ async function ensure(inputs: Inputs, old: Outputs | undefined): Promise<Outputs
   return json({ ...inputs, ...args, ...kind.outputs(args, result), given: givenBy(inputs), drift: [] });
 }
 
-function run(kind: Kind, inputs: Inputs, how: { aim: Operation["aim"]; args: Args; old: Outputs | undefined }): Promise<Result> {
+function run(
+  kind: Kind,
+  inputs: Inputs,
+  how: { aim: Operation["aim"]; args: Args; old: Outputs | undefined },
+): Promise<Result> {
   const { aim, args, old } = how;
   const { owner } = inputs.identity;
   const former = old?.identity.owner;
@@ -76,15 +82,21 @@ function run(kind: Kind, inputs: Inputs, how: { aim: Operation["aim"]; args: Arg
 /** Arguments whose values differ. What the program does not give and the resource keeps, and what it never gave, does not. */
 function changed(kind: Kind, olds: Outputs, news: Inputs): string[] {
   const now = givenBy(news);
-  const gone = (olds.given as readonly string[] | undefined ?? []).filter((name) => !now.includes(name) && !kind.keeps.includes(name));
-  const differing = [...now, "identity", "connection", "drift"].filter((name) => !isDeepStrictEqual(olds[name], news[name]));
+  const gone = ((olds.given as readonly string[] | undefined) ?? []).filter(
+    (name) => !now.includes(name) && !kind.keeps.includes(name),
+  );
+  const differing = [...now, "identity", "connection", "drift"].filter(
+    (name) => !isDeepStrictEqual(olds[name], news[name]),
+  );
   return [...gone, ...differing];
 }
 
 /** The arguments that the program gave: what is not ours or the engine's. */
 function givenBy(inputs: Inputs): string[] {
   const others = ["identity", "connection", "drift", "given"];
-  return Object.keys(inputs).filter((name) => !name.startsWith("__") && !others.includes(name) && inputs[name] !== undefined);
+  return Object.keys(inputs).filter(
+    (name) => !name.startsWith("__") && !others.includes(name) && inputs[name] !== undefined,
+  );
 }
 
 function host(inputs: Inputs): unknown {
@@ -93,7 +105,10 @@ function host(inputs: Inputs): unknown {
 
 function kindOf({ identity }: Inputs): Kind {
   const kind = kinds[identity.kind];
-  if (!kind) throw new Error(`${identity.kind} is not a resource of this release of pulumi-dovecot-postfix: update the package.`);
+  if (!kind)
+    throw new Error(
+      `${identity.kind} is not a resource of this release of pulumi-dovecot-postfix: update the package.`,
+    );
   return kind;
 }
 

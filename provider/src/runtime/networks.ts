@@ -13,7 +13,8 @@ export function networkProblem(text: string): string | undefined {
     return 'must be an address or network such as "203.0.113.10", "203.0.113.8/29" or "2001:db8::10"; names are not trusted';
   }
   const parsed = ipaddr.parse(address);
-  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()) return 'must be written as IPv4, without "::ffff:"';
+  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress())
+    return 'must be written as IPv4, without "::ffff:"';
   const bits = version === 4 ? 32 : 128;
   if (length !== undefined && (!/^\d{1,3}$/.test(length) || Number(length) > bits)) {
     return `must end in a prefix length from 0 to ${bits}, or in none`;
@@ -58,6 +59,8 @@ function contains(outer: Network, inner: Network): boolean {
 }
 
 function firstAddress(address: ipaddr.IPv4 | ipaddr.IPv6, prefix: number): string {
-  const bytes = address.toByteArray().map((byte, index) => byte & ~(0xff >> Math.min(8, Math.max(0, prefix - index * 8))) & 0xff);
+  const bytes = address
+    .toByteArray()
+    .map((byte, index) => byte & ~(0xff >> Math.min(8, Math.max(0, prefix - index * 8))) & 0xff);
   return ipaddr.fromByteArray(bytes).toString();
 }

@@ -4,10 +4,12 @@ import { z } from "zod";
 import { canonicalNetworks, networkProblem } from "./networks.js";
 
 const networks = z
-  .array(z.string().superRefine((text, context) => {
-    const problem = networkProblem(text);
-    if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
-  }))
+  .array(
+    z.string().superRefine((text, context) => {
+      const problem = networkProblem(text);
+      if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+    }),
+  )
   .min(1, "must name at least one address or network")
   .transform((texts, context) => (context.issues.length > 0 ? z.NEVER : canonicalNetworks(texts)));
 
@@ -44,7 +46,11 @@ export const schemas = {
     connection,
     proxies: networks,
     services: z
-      .array(z.string().regex(/^[^\s/,{}=]+\/(inet|unix|pass|fifo)$/, 'must be a master.cf service such as "submission/inet"'))
+      .array(
+        z
+          .string()
+          .regex(/^[^\s/,{}=]+\/(inet|unix|pass|fifo)$/, 'must be a master.cf service such as "submission/inet"'),
+      )
       .min(1, "must name at least one service, or be left out for main.cf")
       .transform(sortedSet)
       .optional(),
@@ -64,8 +70,14 @@ export const schemas = {
       .optional(),
     passwordHash: z
       .string()
-      .regex(/^\{[A-Z0-9-]+(\.[A-Z0-9]+)?\}[!-9;-~]+$/, "must be a hash as `doveadm pw` prints it: a scheme in braces, then the hash")
-      .regex(/^(?!\{(PLAIN|CLEAR|CLEARTEXT|PLAIN-TRUNC)[.}])/i, "must be a hash: this scheme stores the password in the clear")
+      .regex(
+        /^\{[A-Z0-9-]+(\.[A-Z0-9]+)?\}[!-9;-~]+$/,
+        "must be a hash as `doveadm pw` prints it: a scheme in braces, then the hash",
+      )
+      .regex(
+        /^(?!\{(PLAIN|CLEAR|CLEARTEXT|PLAIN-TRUNC)[.}])/i,
+        "must be a hash: this scheme stores the password in the clear",
+      )
       .optional(),
     separator: z
       .string()
@@ -83,7 +95,10 @@ export const schemas = {
     connection,
     server: z
       .string()
-      .refine((name) => isIP(name) !== 0 || hostName.test(name), "must be an address or a host name, without brackets or port"),
+      .refine(
+        (name) => isIP(name) !== 0 || hostName.test(name),
+        "must be an address or a host name, without brackets or port",
+      ),
     port: port.default(25),
     onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"').default("fail"),
     probeRecipient: z
@@ -94,9 +109,12 @@ export const schemas = {
 } as const satisfies Record<string, z.ZodRawShape>;
 
 /** What arguments contradict each other. */
-export const contradictions: Readonly<Record<string, (inputs: Readonly<Record<string, unknown>>) => string | undefined>> = {
+export const contradictions: Readonly<
+  Record<string, (inputs: Readonly<Record<string, unknown>>) => string | undefined>
+> = {
   MasterUser: ({ password, passwordHash, username, separator }) => {
-    if (password !== undefined && passwordHash !== undefined) return "password and passwordHash: give one of them, or neither";
+    if (password !== undefined && passwordHash !== undefined)
+      return "password and passwordHash: give one of them, or neither";
     if (typeof username === "string" && typeof separator === "string" && username.includes(separator)) {
       return "username holds the separator: choose another separator or name";
     }

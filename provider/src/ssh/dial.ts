@@ -106,12 +106,13 @@ async function keepDialling(to: Settings, jump: Link | undefined, ways: readonly
  * the key that is meant.
  */
 async function dial(to: Settings, jump: Link | undefined, ways: readonly Step[], limitMs: number): Promise<Link> {
+  const until = Date.now() + limitMs;
   const shown: string[] = [];
   let mismatch: SshError | undefined;
   for (;;) {
-    const socket = await reach(to, jump, limitMs);
+    const socket = await reach(to, jump, Math.max(1, until - Date.now()));
     try {
-      return await shakeHands(to, socket, jump, ways, limitMs, shown);
+      return await shakeHands(to, socket, jump, ways, Math.max(1, until - Date.now()), shown);
     } catch (thrown) {
       socket.destroy();
       if (!(thrown instanceof SshError)) throw thrown;
@@ -220,7 +221,8 @@ async function shakeHands(
     client.on("banner", (text) => {
       said = text;
     });
-    client.on("handshake", () => {
+    // Once: every new key exchange of a long connection is a handshake, too.
+    client.once("handshake", () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
         fail(
@@ -253,24 +255,28 @@ const SLOW_LOGIN =
 
 function handshakeBroke(thrown: unknown, to: Settings): SshError {
   const message = reason(thrown);
-  if (/Handshake failed|Protocol|identification|version|packet/i.test(message)) {
-    return new SshError("protocol", to.label, "what answers there does not speak SSH as it should", {
-      said: message,
-      cure: "Check host and port; where it says that no algorithm matches, the server's OpenSSH is too old or narrowed too far.",
-    });
+  if (isSocketError(thrown) || message === "Connection lost before handshake") {
+    return new NoAnswer(to, `the connection was closed before SSH began (${message})`, TURNED_AWAY);
   }
-  return new NoAnswer(to, `the connection was closed before SSH began (${message})`, TURNED_AWAY);
+  return new SshError("protocol", to.label, "what answers there does not speak SSH as it should", {
+    said: message,
+    cure: "Check host and port; where it says that no algorithm matches, the server's OpenSSH is too old or narrowed too far.",
+  });
 }
 
 function loginBroke(thrown: unknown, to: Settings, method: Login): SshError {
   const message = reason(thrown);
-  const level = thrown instanceof Error && "level" in thrown ? thrown.level : undefined;
-  if (level === "client-socket" || message === "No response from server") {
+  if (isSocketError(thrown)) {
     return new SshError("disconnected", to.label, "the server closed the connection during the login", {
       said: message,
     });
   }
   return method.failure("the login failed", message);
+}
+
+function isSocketError(thrown: unknown): boolean {
+  const level = thrown instanceof Error && "level" in thrown ? thrown.level : undefined;
+  return level === "client-socket" || reason(thrown) === "No response from server";
 }
 
 function seconds(ms: number): string {

@@ -23,16 +23,19 @@ export interface KnownKeys {
 export function knownKeys(files: readonly { path: string; text: string }[], host: string, port: number): KnownKeys {
   const lines = files.flatMap(({ path, text }) => entries(path, text));
   const exact = lookUpName(host, port);
-  const found = (name: string, marker: string): HostKey[] =>
-    lines.filter((line) => line.marker === marker && matches(line.hosts, name)).map((line) => line.key);
+  const plain = lookUpName(host, 22);
+  const marked = (marker: string, ...names: string[]): HostKey[] =>
+    lines
+      .filter((line) => line.marker === marker && names.some((name) => matches(line.hosts, name)))
+      .map(({ key }) => key);
   const either = (marker: string): HostKey[] => {
-    const named = found(exact, marker);
-    return named.length > 0 ? named : found(lookUpName(host, 22), marker);
+    const named = marked(marker, exact);
+    return named.length > 0 ? named : marked(marker, plain);
   };
   return {
     trusted: either(""),
-    // Revocation is never narrowed: a key that is revoked under either name is refused.
-    revoked: [...found(exact, "@revoked"), ...found(lookUpName(host, 22), "@revoked")],
+    // Never narrowed: a key that is revoked under either name is refused.
+    revoked: marked("@revoked", exact, plain),
     authorities: either("@cert-authority"),
   };
 }

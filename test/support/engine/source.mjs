@@ -18,17 +18,19 @@ export async function buildFromSource({ version, work, log, env }) {
   });
 
   log(`building Pulumi ${version} from its Go modules: some minutes, once`);
-  await compile("pulumi", `${CLI}/cmd/pulumi`, {
-    // Pulumi's own go.mod has this replace, which Go ignores in a dependency; without it nothing compiles.
-    mod: `require ${CLI} v${version}
+  // Both at once: one downloads modules while the other compiles.
+  const [host] = await Promise.all([
+    compile("pulumi-language-nodejs", `${SDK}/nodejs/cmd/pulumi-language-nodejs`, {
+      mod: `require ${SDK} v${HOST_VERSION}`,
+      flags: "",
+    }),
+    compile("pulumi", `${CLI}/cmd/pulumi`, {
+      // Pulumi's own go.mod has this replace, which Go ignores in a dependency; without it nothing compiles.
+      mod: `require ${CLI} v${version}
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e`,
-    flags: `-X ${SDK}/go/common/version.Version=v${version}`,
-  });
-  log("building Pulumi's host of Node programs");
-  const host = await compile("pulumi-language-nodejs", `${SDK}/nodejs/cmd/pulumi-language-nodejs`, {
-    mod: `require ${SDK} v${HOST_VERSION}`,
-    flags: "",
-  });
+      flags: `-X ${SDK}/go/common/version.Version=v${version}`,
+    }),
+  ]);
   const source = (await run("go", ["list", "-m", "-f", "{{.Dir}}", SDK], { cwd: host, env: goEnv })).trim();
   const script = join(bin, "pulumi-resource-pulumi-nodejs");
   await copyFile(join(source, "nodejs", "dist", "pulumi-resource-pulumi-nodejs"), script);

@@ -11,7 +11,7 @@ chmod 640 /etc/dovecot/users
 
 groupadd -g 5000 vmail
 useradd -g vmail -u 5000 -d /var/vmail -s /usr/sbin/nologin vmail
-install -d -o vmail -g vmail -m 770 /var/vmail
+install -d -o vmail -g vmail -m 770 /var/vmail /var/vmail/example.com
 
 cp "/opt/mailhost/dovecot/$DOVECOT/passwd-file.conf" /etc/dovecot/local.conf
 cp "/opt/mailhost/dovecot/$DOVECOT/auth-passwdfile.conf.ext" /etc/dovecot/conf.d/

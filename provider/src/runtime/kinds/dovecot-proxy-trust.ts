@@ -23,18 +23,27 @@ export const dovecotProxyTrust: Kind<Args> = {
     const { host, addresses } = site.snapshot;
     const trusted = proxies.filter((proxy) => allTrusted(tree, dialect, proxy, addresses));
     const edits = proxies.filter((proxy) => !trusted.includes(proxy)).map((trust) => ({ trust }));
-    const obstacles = outranked(treeWith(edits), dialect, edits.map(({ trust }) => trust), fragmentPath, addresses);
+    const obstacles = outranked(
+      treeWith(edits),
+      dialect,
+      edits.map(({ trust }) => trust),
+      fragmentPath,
+      addresses,
+    );
     if (obstacles.length > 0) {
       const [first] = obstacles;
       throw new Refusal(
         `${host}: ${obstacles.map(({ file, line, block, why }) => `${file}:${line} (${block || "top level"}) sets ${name}: ${why}`).join("; ")}.`,
-        obstacles.map(({ fix }) => fix).join("; and ") + (first?.kind === "conflict" ? "." : ". Then nothing of ours is needed there."),
+        obstacles.map(({ fix }) => fix).join("; and ") +
+          (first?.kind === "conflict" ? "." : ". Then nothing of ours is needed there."),
       );
     }
     return {
       contribution: { kind: "DovecotProxyTrust", edits: fragmentEdits(edits) },
       warnings: [],
-      already: trusted.map((proxy) => `${name} covers ${proxy} already; that is the administrator's and stays after destroy`),
+      already: trusted.map(
+        (proxy) => `${name} covers ${proxy} already; that is the administrator's and stays after destroy`,
+      ),
     };
   },
 

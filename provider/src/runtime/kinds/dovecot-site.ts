@@ -17,9 +17,9 @@ export interface DovecotSite {
   readonly tree: Tree;
   readonly fragmentPath: string;
   /** The configuration with these edits of ours in their place. */
-  treeWith(edits: readonly FragmentEdit[]): Tree;
+  readonly treeWith: (edits: readonly FragmentEdit[]) => Tree;
   /** Edits of the fragment, and of the line that includes it where nothing else does. */
-  fragmentEdits(edits: readonly FragmentEdit[]): Edit[];
+  readonly fragmentEdits: (edits: readonly FragmentEdit[]) => Edit[];
 }
 
 export function dovecotSite({ snapshot, layout }: Site): DovecotSite {

@@ -52,7 +52,10 @@ export const masterUser: Kind<Args> = {
     }
     const result = masterResult(passdbs(tree, dialect), userdbs(tree, dialect), (path) => files.get(path)?.text);
     if ("refuse" in result) {
-      throw new Refusal(`${host}: ${result.refuse}.`, "Give Dovecot a userdb that knows its users (passwd, passwd-file, sql, ldap).");
+      throw new Refusal(
+        `${host}: ${result.refuse}.`,
+        "Give Dovecot a userdb that knows its users (passwd, passwd-file, sql, ldap).",
+      );
     }
     const file = site.layout.passwordFile(facts.configFile);
     const master = { resultSuccess: result.resultSuccess, file };
@@ -100,7 +103,10 @@ function passwordLines(args: Args, site: Site, change: Change<Args>, dovecot: Do
   }
   // With a default realm, a name without one is looked up with it (auth_default_realm, auth_default_domain).
   const realm = /^auth_default_(?:realm|domain) = (\S+)$/m.exec(dovecot.facts.settings.text)?.[1];
-  const names = [args.username, ...(realm === undefined || args.username.includes("@") ? [] : [`${args.username}@${realm}`])];
+  const names = [
+    args.username,
+    ...(realm === undefined || args.username.includes("@") ? [] : [`${args.username}@${realm}`]),
+  ];
   const nets = args.allowedNetworks ? `allow_nets=${args.allowedNetworks.join(",")}` : "";
   return services.flatMap((service) => {
     const path = `${file}.${service}`;
@@ -117,7 +123,10 @@ function hashFor(args: Args, site: Site, { old }: Change<Args>, path: string): s
   if (args.passwordHash !== undefined) return args.passwordHash;
   const file = site.snapshot.files.get(path);
   const untouched = file !== undefined && sha256(file.text) === site.snapshot.ledgers.dovecot.files[path]?.after;
-  const present = file?.text.split("\n").find((line) => line.startsWith(`${args.username}:`))?.split(":")[1];
+  const present = file?.text
+    .split("\n")
+    .find((line) => line.startsWith(`${args.username}:`))
+    ?.split(":")[1];
   if (old !== undefined && old.password === args.password && untouched && present !== undefined) return present;
   const answer = site.answer("hash");
   if (answer === undefined) return undefined;

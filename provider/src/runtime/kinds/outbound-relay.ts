@@ -57,7 +57,8 @@ export const outboundRelay: Kind<Args> = {
     });
     const refusal = refusalOf(args, site, replies, level);
     if (refusal === undefined) return [];
-    if (args.onRefusal === "warn") return [`${refusal.message.split("\n", 1)[0] ?? ""} It is written all the same (onRefusal: "warn").`];
+    if (args.onRefusal === "warn")
+      return [`${refusal.message.split("\n", 1)[0] ?? ""} It is written all the same (onRefusal: "warn").`];
     throw refusal;
   },
 
@@ -89,7 +90,7 @@ function refuseUseless({ snapshot }: Site, { facts }: PostfixSite): void {
 const verifying = ["dane-only", "fingerprint", "verify", "secure"];
 
 function tlsLevel({ snapshot }: Site): string {
-  const { effective } = snapshot.postfix ?? { effective: {} as Record<string, string> };
+  const effective: Readonly<Record<string, string>> = snapshot.postfix?.effective ?? {};
   const level = effective["smtp_tls_security_level"] ?? "";
   if (level !== "") return level;
   if (effective["smtp_enforce_tls"] === "yes") return "encrypt";
@@ -121,7 +122,11 @@ function refuseHarm(args: Args, site: Site, { facts }: PostfixSite): void {
 function diverted({ facts }: PostfixSite): string[] {
   const own = new Set(elements(facts.effective["mydestination"] ?? ""));
   const domains = elements(facts.effective["relay_domains"] ?? "").filter((domain) => !own.has(domain));
-  return domains.length === 0 ? [] : [`relay_domains ${domains.join(", ")}: their mail goes to the new server, too, unless a transport says otherwise`];
+  return domains.length === 0
+    ? []
+    : [
+        `relay_domains ${domains.join(", ")}: their mail goes to the new server, too, unless a transport says otherwise`,
+      ];
 }
 
 function refusalOf(args: Args, { snapshot }: Site, replies: readonly Reply[], level: string): Refusal | undefined {
@@ -134,8 +139,14 @@ function refusalOf(args: Args, { snapshot }: Site, replies: readonly Reply[], le
       "Switch TLS on on the new server's port, or allow smtp_tls_security_level = may for it (smtp_tls_policy_maps).",
     );
   }
-  const said = last === undefined || last.text === "" ? "it closed the connection" : `it answered ${last.step} with "${last.text}"`;
-  return new Refusal(`${at} would not relay what ${snapshot.host} sends: ${said}.`, cures[last?.step ?? "connect"](args, snapshot.host));
+  const said =
+    last === undefined || last.text === ""
+      ? "it closed the connection"
+      : `it answered ${last.step} with "${last.text}"`;
+  return new Refusal(
+    `${at} would not relay what ${snapshot.host} sends: ${said}.`,
+    cures[last?.step ?? "connect"](args, snapshot.host),
+  );
 }
 
 /** By the step at which the new server refused: what to set there (names as in Stalwart). */
@@ -143,7 +154,8 @@ const cures: Record<Reply["step"], (args: Args, host: string) => string> = {
   connect: ({ port }) => `Check that the new server listens on port ${port} and that no firewall is between.`,
   greeting: () =>
     "The new server closes or refuses the connection: it is throttled or banned there. Add this host to AllowedIp (that ends a ban), and look at MtaInboundThrottle.",
-  EHLO: () => "Give this host a fully qualified name: smtp_helo_name, or myhostname, in main.cf (MtaStageEhlo.rejectNonFqdn on the new server).",
+  EHLO: () =>
+    "Give this host a fully qualified name: smtp_helo_name, or myhostname, in main.cf (MtaStageEhlo.rejectNonFqdn on the new server).",
   STARTTLS: () => "Check the TLS certificate of the new server's port 25.",
   MAIL: () => "Allow this host on the new server (MtaStageAuth, SenderAuth), by its address.",
   RCPT: (_, host) =>

@@ -29,7 +29,10 @@ export function postfixSite({ snapshot }: Site): PostfixSite {
   const mainCf = configFile(snapshot, facts?.mainCf ?? "");
   const masterCf = configFile(snapshot, facts?.masterCf ?? "");
   if (!facts || !mainCf || !masterCf) {
-    throw new Refusal(`${snapshot.host} has no main.cf and master.cf that can be read.`, "Repair Postfix first: postfix check.");
+    throw new Refusal(
+      `${snapshot.host} has no main.cf and master.cf that can be read.`,
+      "Repair Postfix first: postfix check.",
+    );
   }
   if (snapshot.missingTools.includes("posttls-finger")) {
     throw new Refusal(
@@ -47,9 +50,15 @@ function configFile(snapshot: Snapshot, path: string): ConfigFile | undefined {
 }
 
 /** Networks that a list needs, and those that it has already in another form (`10.0.0.1`, or a network around it). */
-export function missing(where: string, value: string, networks: readonly string[]): { add: string[]; already: string[] } {
+export function missing(
+  where: string,
+  value: string,
+  networks: readonly string[],
+): { add: string[]; already: string[] } {
   const present = elements(value);
-  const covered = networks.filter((network) => covers(present, network) === "yes" && !present.includes(postfixNetwork(network)));
+  const covered = networks.filter(
+    (network) => covers(present, network) === "yes" && !present.includes(postfixNetwork(network)),
+  );
   for (const network of networks) {
     if (covers(present, network) === "negated") {
       throw new Refusal(
@@ -60,7 +69,9 @@ export function missing(where: string, value: string, networks: readonly string[
   }
   return {
     add: networks.filter((network) => !covered.includes(network)).map(postfixNetwork),
-    already: covered.map((network) => `${where} covers ${network} already; that is the administrator's and stays after destroy`),
+    already: covered.map(
+      (network) => `${where} covers ${network} already; that is the administrator's and stays after destroy`,
+    ),
   };
 }
 
@@ -74,7 +85,13 @@ export function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name:
 }
 
 /** Elements of a list parameter in the overrides of single services. */
-export function serviceEdits(path: string, targets: readonly string[], parameter: string, add: string[], seed: string): Edit[] {
+export function serviceEdits(
+  path: string,
+  targets: readonly string[],
+  parameter: string,
+  add: string[],
+  seed: string,
+): Edit[] {
   const begin = seed === "" ? {} : { seed };
   return targets.map((service) => ({ format: "master.cf", path, edit: { service, parameter, add, ...begin } }));
 }

@@ -40,7 +40,9 @@ export const postfixXclientTrust: Kind<Args> = {
     const targets = services ?? overriding.map((one) => `${one.name}/${one.type}`);
     const seed = elements(ofMain).join(",");
     const edits: Edit[] = [
-      ...(services ? [] : [{ format: "main.cf" as const, path: mainCf.path, edit: { parameter: name, add, at: "last" as const } }]),
+      ...(services
+        ? []
+        : [{ format: "main.cf" as const, path: mainCf.path, edit: { parameter: name, add, at: "last" as const } }]),
       ...serviceEdits(masterCf.path, targets, name, add, seed),
     ];
     return { contribution: { kind: "PostfixXclientTrust", edits }, warnings: [], already };

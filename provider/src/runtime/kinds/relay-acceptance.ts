@@ -61,7 +61,13 @@ function inMainAndOverrides({ mainCf, masterCf }: PostfixSite, relay: readonly S
   const own = relay.filter(({ overrides }) => overrides.some((override) => override.parameter === name));
   return [
     { format: "main.cf", path: mainCf.path, edit: { parameter: name, add, at, ...begin } },
-    ...serviceEdits(masterCf.path, own.map((one) => `${one.name}/${one.type}`), name, add, ""),
+    ...serviceEdits(
+      masterCf.path,
+      own.map((one) => `${one.name}/${one.type}`),
+      name,
+      add,
+      "",
+    ),
   ];
 }
 
@@ -76,11 +82,18 @@ function heloEdits({ facts, mainCf }: PostfixSite, relay: readonly Service[], ta
 }
 
 function milterEdits(postfix: PostfixSite, relay: readonly Service[], tables: Tables): Edit[] {
-  const configured = [postfix.facts.effective["smtpd_milters"] ?? "", ...relay.map((one) => override(one, "smtpd_milters"))];
+  const configured = [
+    postfix.facts.effective["smtpd_milters"] ?? "",
+    ...relay.map((one) => override(one, "smtpd_milters")),
+  ];
   if (configured.every((milters) => milters === "" || milters === "$smtpd_milters")) return [];
   return [
     ...tables.rows("milters", "DISABLE"),
-    ...inMainAndOverrides(postfix, relay, { name: "smtpd_milter_maps", add: [tables.reference("milters")], at: "first" }),
+    ...inMainAndOverrides(postfix, relay, {
+      name: "smtpd_milter_maps",
+      add: [tables.reference("milters")],
+      at: "first",
+    }),
   ];
 }
 
@@ -134,8 +147,11 @@ function warnings({ facts }: PostfixSite, relay: readonly Service[], milters: st
       : [`${name}: ${judging.join(", ")} stand before permit_mynetworks and still judge what the new server relays`];
   });
   const filter = milters === "skip" && (facts.effective["smtpd_milters"] ?? "") !== "";
-  return filter ? [...warned, "milters skip the new server's mail: virus scan and DKIM signing by a milter, too"] : warned;
+  return filter
+    ? [...warned, "milters skip the new server's mail: virus scan and DKIM signing by a milter, too"]
+    : warned;
 }
 
 /** Rules that can only refuse what is no relayed mail for this host. */
-const harmless = /^(reject_unauth_destination|defer_unauth_destination|reject_unauth_pipelining|reject_unlisted_recipient)\b/;
+const harmless =
+  /^(reject_unauth_destination|defer_unauth_destination|reject_unauth_pipelining|reject_unlisted_recipient)\b/;

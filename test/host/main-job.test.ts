@@ -1,0 +1,167 @@
+// The main job, whole, through the real engine: preview, up, up again, refresh, destroy; counted from the host's own logs.
+import { strict as assert } from "node:assert";
+import { randomBytes } from "node:crypto";
+import {
+  DovecotProxyTrust,
+  MasterUser,
+  OutboundRelay,
+  PostfixXclientTrust,
+  RelayAcceptance,
+} from "pulumi-dovecot-postfix";
+import { startHost, type Debian, type Host } from "../support/host.js";
+import { createStack, type TestStack } from "../support/stack.js";
+
+const debians: readonly Debian[] = ["bookworm", "trixie"];
+const password = `S3cret-${randomBytes(9).toString("hex")}`;
+
+for (const debian of debians) {
+  describe(`five resources on ${debian}`, function () {
+    let source: Host;
+    let proxy: Host;
+    let next: Host;
+    let stack: TestStack;
+    let pristine: Map<string, string>;
+
+    const program = (options: { proxies?: string[] } = {}) => {
+      const connection = source.connection;
+      new DovecotProxyTrust("dovecot", { connection, proxies: options.proxies ?? [proxy.address] });
+      new PostfixXclientTrust("xclient", { connection, proxies: [proxy.address], services: ["submission/inet"] });
+      const { loginFormat } = new MasterUser("master", { connection, username: "vmadmin", password });
+      const { mynetworks } = new RelayAcceptance("relay", { connection, servers: [next.address] });
+      const { relayhost, previousRelayhost } = new OutboundRelay("outbound", { connection, server: next.address });
+      return Promise.resolve({ loginFormat, mynetworks, relayhost, previousRelayhost });
+    };
+
+    before(async () => {
+      [source, proxy, next] = await Promise.all([startHost(debian), startHost(debian), startHost(debian)]);
+      // The new server relays for the source, as its administrator has to allow.
+      await next.run(
+        `postconf -e "mynetworks = 127.0.0.0/8 ${source.address}/32"; touch -d "-5 seconds" /etc/postfix/main.cf; postfix reload`,
+      );
+      pristine = await source.files();
+      stack = await createStack(() => program());
+    });
+
+    after(async () => {
+      stack.remove();
+      await Promise.all([source.stop(), proxy.stop(), next.stop()]);
+    });
+
+    it("preview writes nothing", async () => {
+      const { changes } = await stack.preview();
+      assert.equal(changes.create, 6);
+      assert.deepEqual(await source.files(), pristine);
+    });
+
+    it("up takes 1 connection, 1 observation, 1 commit and 1 reload a daemon, and tells so", async () => {
+      const before = await counts(source);
+      const { stdout, changes } = await stack.up();
+      assert.equal(changes.create, 6);
+      const { connections, commands, dovecotReloads, postfixReloads } = since(before, await counts(source));
+      assert.deepEqual(
+        { connections, dovecotReloads, postfixReloads },
+        { connections: 1, dovecotReloads: 1, postfixReloads: 1 },
+      );
+      assert.equal(commands, 2, "one observation and one commit");
+      assert.match(stdout, /dovecot: wrote \S+.*1 reload.*postfix: wrote \S+.*1 reload.*\(\d+ ms\)/);
+    });
+
+    it("outputs are the effective values", async () => {
+      const outputs = await stack.outputs();
+      assert.equal(outputs["loginFormat"]?.value, "{user}%vmadmin");
+      assert.ok((outputs["mynetworks"]?.value as string[]).includes(`${next.address}/32`));
+      assert.equal(outputs["relayhost"]?.value, `[${next.address}]:25`);
+      assert.equal(outputs["previousRelayhost"]?.value, "");
+    });
+
+    it("a login through the trusted proxy shows the client's address", async () => {
+      await proxy.dialogue({ host: source.address, port: 143, tls: "starttls" }, async (imap) => {
+        await imap.send('a ID ("x-originating-ip" "198.51.100.7" "x-originating-port" "4711")');
+        await imap.expect(/^a OK/m);
+        await imap.send("b LOGIN alice@example.com alicepassword");
+        await imap.expect(/^b OK/m);
+      });
+      assert.match(await source.mailLog(), /imap-login.*user=<alice@example.com>.*rip=198\.51\.100\.7/);
+    });
+
+    it("a second up opens no connection and reloads nothing", async () => {
+      const before = await counts(source);
+      const { changes } = await stack.up();
+      assert.deepEqual(changes, { same: 6 });
+      assert.deepEqual(since(before, await counts(source)), {
+        connections: 0,
+        commands: 0,
+        dovecotReloads: 0,
+        postfixReloads: 0,
+      });
+    });
+
+    it("refresh finds nothing and writes nothing", async () => {
+      const written = await source.files();
+      const { changes } = await stack.refresh();
+      assert.deepEqual(changes, { same: 6 });
+      assert.deepEqual(await source.files(), written);
+    });
+
+    it("refresh names what somebody changed, and the next up repairs just that", async () => {
+      await source.run(`sed -i 's| ${next.address}/32||' /etc/postfix/main.cf && postfix reload`);
+      const refreshed = await stack.refresh();
+      assert.equal(refreshed.changes["update"], 1);
+      assert.match(refreshed.stdout, /drift/);
+      const before = await counts(source);
+      const { changes } = await stack.up();
+      assert.deepEqual(changes, { same: 5, update: 1 });
+      const { dovecotReloads, postfixReloads } = since(before, await counts(source));
+      assert.deepEqual({ dovecotReloads, postfixReloads }, { dovecotReloads: 0, postfixReloads: 1 });
+      assert.match(await source.run("postconf -h mynetworks"), new RegExp(`${next.address}/32`));
+    });
+
+    it("no secret stands in the clear in state, outputs or what was printed", async () => {
+      const state = JSON.stringify(await stack.exportState());
+      const printed = (await stack.preview()).stdout + (await stack.up()).stdout;
+      for (const secret of [password, source.connection.privateKey.split("\n")[1] ?? ""]) {
+        assert.ok(!state.includes(secret) && !printed.includes(secret));
+      }
+    });
+
+    it("destroy takes 1 connection and 1 reload a daemon, and not a byte is different", async () => {
+      const before = await counts(source);
+      await stack.destroy();
+      const { connections, commands, dovecotReloads, postfixReloads } = since(before, await counts(source));
+      assert.deepEqual(
+        { connections, dovecotReloads, postfixReloads },
+        { connections: 1, dovecotReloads: 1, postfixReloads: 1 },
+      );
+      assert.equal(commands, 2);
+      assert.deepEqual(await source.files(), pristine);
+      await source.run("doveadm who && postfix status");
+    });
+  });
+}
+
+interface Counts {
+  connections: number;
+  commands: number;
+  dovecotReloads: number;
+  postfixReloads: number;
+}
+
+async function counts(host: Host): Promise<Counts> {
+  const [auth, mail] = await Promise.all([host.authLog(), host.mailLog()]);
+  const count = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].length;
+  return {
+    connections: count(auth, /Accepted publickey for root/g),
+    commands: count(auth, /Starting session: command/g),
+    dovecotReloads: count(mail, /SIGHUP received - reloading configuration/g),
+    postfixReloads: count(mail, /postfix\/master\[\d+\]: reload/g),
+  };
+}
+
+function since(before: Counts, after: Counts): Counts {
+  return {
+    connections: after.connections - before.connections,
+    commands: after.commands - before.commands,
+    dovecotReloads: after.dovecotReloads - before.dovecotReloads,
+    postfixReloads: after.postfixReloads - before.postfixReloads,
+  };
+}

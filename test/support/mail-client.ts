@@ -1,0 +1,91 @@
+// Logins and greetings as a mail client, a proxy or an import tool has them with a host: real dialogues, from a chosen address.
+import type { Dialogue, Host } from "./host.js";
+
+export type Service = "imap" | "pop3" | "sieve" | "submission";
+
+export interface Visit {
+  /** Where the client runs. */
+  client: Host;
+  /** The server's address. */
+  to: string;
+  /** The client's address, where it has several. */
+  from?: string;
+}
+
+interface Protocol {
+  port: number;
+  tls: "implicit" | "starttls";
+  /** The last line of the greeting. */
+  greeting: RegExp;
+  plain: (response: string) => string;
+  answer: RegExp;
+  accepted: RegExp;
+}
+
+const protocols: Record<Service, Protocol> = {
+  imap: {
+    ...{ port: 993, tls: "implicit", greeting: /^\* OK.*/m },
+    ...{ plain: (response) => `a AUTHENTICATE PLAIN ${response}`, answer: /^a \S+.*/m, accepted: /^a OK/m },
+  },
+  pop3: {
+    ...{ port: 995, tls: "implicit", greeting: /^\+OK.*/m },
+    ...{ plain: (response) => `AUTH PLAIN ${response}`, answer: /^(\+OK|-ERR).*/m, accepted: /^\+OK/m },
+  },
+  sieve: {
+    ...{ port: 4190, tls: "starttls", greeting: /^OK.*/m },
+    ...{ plain: (response) => `AUTHENTICATE "PLAIN" "${response}"`, answer: /^(OK|NO|BYE).*/m, accepted: /^OK/m },
+  },
+  submission: {
+    ...{ port: 587, tls: "starttls", greeting: /^250 .*/m },
+    ...{ plain: (response) => `AUTH PLAIN ${response}`, answer: /^\d{3} .*/m, accepted: /^235/m },
+  },
+};
+
+
+/**
+ * Logs in with SASL PLAIN over TLS and, where it is accepted, takes the steps. Resolves to whether it was.
+ * `first`: lines sent before, each with what answers it.
+ */
+export async function login(
+  { client, to, from }: Visit,
+  service: Service,
+  [user, password]: readonly [string, string],
+  { first = [], then }: { first?: readonly (readonly [string, RegExp])[]; then?: (dialogue: Dialogue) => Promise<void> } = {},
+): Promise<boolean> {
+  const { port, tls, greeting, plain, answer, accepted } = protocols[service];
+  const target = { host: to, port, tls, ...(from !== undefined && { from }) };
+  return client.dialogue(target, async (dialogue) => {
+    if (service === "submission") await dialogue.send("EHLO client.example");
+    await dialogue.expect(greeting);
+    for (const [line, reply] of first) {
+      await dialogue.send(line);
+      await dialogue.expect(reply);
+    }
+    await dialogue.send(plain(Buffer.from(`\0${user}\0${password}`, "latin1").toString("base64")));
+    const ok = accepted.test(await dialogue.expect(answer));
+    if (ok) await then?.(dialogue);
+    return ok;
+  });
+}
+
+/** What a service says first, on its plain port. */
+export function greeting({ client, to, from }: Visit, service: "pop3" | "sieve"): Promise<string> {
+  const port = service === "pop3" ? 110 : 4190;
+  return client.dialogue({ host: to, port, ...(from !== undefined && { from }) }, (dialogue) =>
+    dialogue.expect(protocols[service].greeting),
+  );
+}
+
+/** Waits until the host's mail log holds a line that matches; resolves to it. */
+export async function logged(host: Host, pattern: RegExp): Promise<string> {
+  for (const until = Date.now() + 3000; Date.now() < until; ) {
+    const line = (await host.mailLog()).split("\n").find((one) => pattern.test(one));
+    if (line !== undefined) return line;
+  }
+  throw new Error(`${host.name}: no line of the mail log matches ${String(pattern)}`);
+}
+
+/** How often Dovecot has been reloaded, by its own log. */
+export async function dovecotReloads(host: Host): Promise<number> {
+  return (await host.mailLog()).split("SIGHUP received - reloading").length - 1;
+}
