@@ -80,9 +80,11 @@ for (const debian of debians) {
 /** Each text as `file` in a directory of its own, and what `script` prints there. */
 async function ask(host: Host, texts: readonly string[], file: string, script: string): Promise<string[]> {
   const input = texts.map((text) => `${Buffer.from(text, "latin1").toString("base64")}\n`).join("");
+  // Postfix waits until main.cf is two seconds old.
   const out = await host.run(
     `cd "$(mktemp -d)" && while read -r text; do
        : >main.cf; : >master.cf; echo "$text" | base64 -d >${file}
+       touch -d '1 hour ago' main.cf
        ${script}
        echo @@
      done`,

@@ -98,11 +98,9 @@ export async function smtp(
   commands: readonly string[],
   { port = 25 } = {},
 ): Promise<string[]> {
-  const tls = port === 465 ? "implicit" : port === 587 ? "starttls" : undefined;
-  const target = { host, port, ...(tls && { tls }), ...(from !== undefined && { from }) };
+  const target = { host, port, ...(port === 465 && { tls: "implicit" as const }), ...(from !== undefined && { from }) };
   return at.dialogue(target, async (dialogue) => {
     const replies: string[] = [];
-    // openssl has taken the greeting, and prints the last line of the reply to its EHLO.
     replies.push(await dialogue.expect(/^\d{3} .*/m));
     for (const command of commands) {
       await dialogue.send(command);

@@ -186,7 +186,11 @@ function beforeIn(filter: Filter | undefined, name: string, dialect: Dialect, at
   return earlier.length > 0 ? expanded(filter, earlier, name, dialect) : beforeIn(filter.parent, name, dialect, at);
 }
 
-/** 2.4: `name = a b` replaces the list, `name { c = yes }` adds to that of the weaker filters; the stronger word counts. */
+/**
+ * 2.4: `name = a b` replaces the list, `name { c = yes }` adds to that of the weaker filters; the stronger word counts.
+ * Where one filter has `name = a` and then `name { b = no }`, 2.4.1 reads on in the weaker ones (seen, not promised): here it
+ * replaces, so that at worst we refuse what would have worked.
+ */
 function listValue(matching: readonly Filter[], name: string): Effective {
   const members = new Map<string, boolean>();
   const from: Setting[] = [];

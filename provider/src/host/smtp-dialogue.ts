@@ -98,7 +98,7 @@ class Channel {
   async say(command?: string): Promise<string> {
     if (command !== undefined) this.stream.write(`${command}\r\n`);
     for (;;) {
-      const whole = /^(?:\d{3}-.*\n)*\d{3}(?: .*)?\n/.exec(this.buffer);
+      const whole = /^(?:\d{3}-[^\n]*\n)*\d{3}(?: [^\n]*|\r)?\n/.exec(this.buffer);
       if (whole) {
         this.buffer = this.buffer.slice(whole[0].length);
         return whole[0].trim();

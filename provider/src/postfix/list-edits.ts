@@ -106,7 +106,7 @@ export function removeBegun<T extends ListValue>(
   const all = read(file);
   const ours = find(all, one, (value) => mentions(value, one.element));
   if (ours === undefined) {
-    const empty = all.find((value) => equals(value, one.seed) && !value.line.cut);
+    const empty = all.find((value) => equals(value, one.seed));
     return empty === undefined ? { file } : { file, empty };
   }
   const outcomes = [ours, ...all.filter((value) => value !== ours && mentions(value, one.element))].map((value) => {
@@ -115,7 +115,7 @@ export function removeBegun<T extends ListValue>(
   });
   const own = outcomes.find(({ rest }) => rest !== undefined && equals(rest, one.seed));
   const chosen = own ?? outcomes[0] ?? { file, rest: undefined };
-  const bare = chosen.rest !== undefined && (chosen === own || equals(chosen.rest, "")) && !chosen.rest.line.cut;
+  const bare = chosen.rest !== undefined && (chosen === own || equals(chosen.rest, ""));
   return bare && chosen.rest !== undefined ? { file: chosen.file, empty: chosen.rest } : { file: chosen.file };
 }
 

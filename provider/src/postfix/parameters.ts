@@ -28,7 +28,7 @@ export type AppliedParameter = Place & { parameter: string } & (
     | {
         element: string;
         side: Side;
-        /** There where the parameter was not set: the value that it was begun with. */
+        /** There where the parameter was not set before: the value that the definition was begun with. */
         seed?: string;
       }
     | {
@@ -54,9 +54,11 @@ export function applyParameters(
   let file = text;
   for (const edit of edits) {
     checkName(edit.parameter);
-    const step = "set" in edit ? assign(file, edit.parameter, edit.set) : addAll(file, edit);
-    file = step.file;
-    applied.push(...step.applied);
+    const steps = "set" in edit ? [assign(file, edit.parameter, edit.set)] : addAll(file, edit, begunWith(applied, edit));
+    for (const step of steps) {
+      file = step.file;
+      applied.push(...step.applied);
+    }
   }
   return { text: file, applied };
 }
@@ -97,19 +99,25 @@ function valueOf(definition: Definition): string {
   return definition.line.text.slice(definition.from, definition.to);
 }
 
-function addAll(file: string, edit: Extract<ParameterEdit, { add: string[] }>): Step {
+/** Of a parameter that an earlier edit began: its seed. Each element of it knows it, whatever order they leave in. */
+function begunWith(applied: readonly AppliedParameter[], edit: ParameterEdit): string | undefined {
+  const begun = applied.find((one) => one.parameter === edit.parameter && "element" in one && one.seed !== undefined);
+  return begun !== undefined && "element" in begun ? begun.seed : undefined;
+}
+
+function addAll(file: string, edit: Extract<ParameterEdit, { add: string[] }>, begun: string | undefined): Step[] {
   edit.add.forEach(checkElement);
   const seed = edit.seed ?? "";
   checkValue(seed);
   // Each goes before the one that was written before it, so that they stand in the order given.
   const order = edit.at === "first" ? edit.add.toReversed() : edit.add;
-  return order.reduce<Step>(
-    (step, element) => {
-      const next = addOne(step.file, edit.parameter, element, edit.at, seed);
-      return { file: next.file, applied: [...step.applied, ...next.applied] };
-    },
-    { file, applied: [] },
-  );
+  const steps: Step[] = [];
+  for (const element of order) {
+    const step = addOne(steps.at(-1)?.file ?? file, edit.parameter, element, edit.at, seed);
+    const known = begun ?? (steps.some((one) => one.applied.length > 0) && definitions(file, edit.parameter).length === 0 ? seed : undefined);
+    steps.push(known === undefined ? step : { file: step.file, applied: step.applied.map((one) => ({ ...one, seed: known })) });
+  }
+  return steps;
 }
 
 function addOne(file: string, name: string, element: string, at: Side, seed: string): Step {
@@ -137,7 +145,8 @@ function subtract(file: string, one: Extract<AppliedParameter, { element: string
     return ours === undefined ? file : remove(file, ours, one.element, one.side);
   }
   const left = removeBegun(file, { ...one, seed }, read);
-  return left.empty === undefined ? left.file : removeLine(left.file, left.empty.line);
+  // Behind a NUL byte there may be text of theirs.
+  return left.empty === undefined || left.empty.line.cut ? left.file : removeLine(left.file, left.empty.line);
 }
 
 function assign(file: string, name: string, value: string): Step {

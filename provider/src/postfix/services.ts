@@ -52,7 +52,7 @@ export type AppliedService = Place & {
   parameter: string;
   element: string;
   side: Side;
-  /** There where the service had no override: the list that it was begun with. */
+  /** There where the service had no override before: the list that ours was begun with. */
   seed?: string;
 };
 
@@ -92,7 +92,11 @@ export function applyServices(
     for (const element of edit.add) {
       const step = addOne(file, edit, element);
       file = step.file;
-      applied.push(...step.applied);
+      const begun = applied.find(
+        (one) => one.service === edit.service && one.parameter === edit.parameter && one.seed !== undefined,
+      );
+      // Whatever order they leave in, each element of an override that we began knows it.
+      applied.push(...step.applied.map((one) => (begun?.seed === undefined ? one : { ...one, seed: begun.seed })));
     }
   }
   return { text: file, applied };
