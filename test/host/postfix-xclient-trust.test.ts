@@ -152,6 +152,23 @@ function promises(debian: Debian): void {
     assert.deepEqual(await offered(proxy), Object.keys(ports));
   });
 
+  it("reaches a service whose own list lacks the proxy that main.cf's list covers", async () => {
+    await configure(
+      host,
+      `echo '${name} = 10.0.0.0/8' >>${mainCf}; sed -i '/^submission /a\\  -o ${name}=192.0.2.1' ${masterCf}`,
+    );
+    const before = await host.read(mainCf);
+    await holding(host, { kind }, args, async () => {
+      assert.deepEqual(await offered(proxy), Object.keys(ports));
+      assert.equal(await host.read(mainCf), before);
+    });
+  });
+
+  it("refuses a proxy that a service's own list excludes", async () => {
+    await configure(host, `sed -i '/^submission /a\\  -o ${name}=!${peer.address}' ${masterCf}`);
+    await refused(host, { kind }, args, /of submission\/inet in \S+ excludes/);
+  });
+
   it("refuses a proxy that the operator's list excludes", async () => {
     const network = `${peer.address.replace(/\d+$/, "0")}/24`;
     await configure(host, `echo '${name} = !${network} 10.0.0.0/8' >>${mainCf}`);

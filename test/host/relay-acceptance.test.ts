@@ -79,7 +79,8 @@ function promises(debian: Debian): void {
   });
 
   it("keeps exclusions, tables, files and references as they stand", async () => {
-    const tokens = "127.0.0.0/8, !10.0.0.9 $office\n    # an operator's comment\n    cidr:/etc/postfix/nets /etc/postfix/list";
+    const tokens =
+      "127.0.0.0/8, !10.0.0.9 $office\n    # the office and others\n    cidr:/etc/postfix/nets /etc/postfix/list";
     await configure(
       host,
       `postconf -X mynetworks
@@ -144,20 +145,21 @@ function promises(debian: Debian): void {
         for (const [name, value] of Object.entries(rules)) assert.equal(await raw(name), value);
       }),
     );
-    assert.match(warnings, /smtpd_sender_restrictions: reject_unknown_sender_domain stand/);
-    assert.match(
-      warnings,
-      /smtpd_recipient_restrictions: check_policy_service unix:private\/policy, reject_rbl_client bl\.example stand/,
-    );
+    assert.match(warnings, /smtpd_sender_restrictions: .*: reject_unknown_sender_domain$/m);
+    const policy = "check_policy_service unix:private/policy, reject_rbl_client bl.example";
+    assert.ok(warnings.includes(`: ${policy}\n`), warnings);
     assert.doesNotMatch(warnings, /smtpd_client_restrictions|reject_unauth_destination/);
   });
 
   it("names greeting rules that only the service on port 25 has", async () => {
     const rule = "-o smtpd_helo_restrictions=reject_non_fqdn_helo_hostname";
-    await configure(host, `postconf -e 'smtpd_helo_restrictions = reject_non_fqdn_helo_hostname'
-      sed -i '/^smtp .*inet/a\\  ${rule}' ${masterCf}`);
+    await configure(
+      host,
+      `postconf -e 'smtpd_helo_restrictions = reject_non_fqdn_helo_hostname'
+      sed -i '/^smtp .*inet/a\\  ${rule}' ${masterCf}`,
+    );
     const { warnings } = await saying(() => holding(host, { kind }, args, () => Promise.resolve()));
-    assert.match(warnings, /smtpd_helo_restrictions of smtp\/inet: reject_non_fqdn_helo_hostname/);
+    assert.match(warnings, /smtpd_helo_restrictions of smtp\/inet: .*: reject_non_fqdn_helo_hostname$/m);
   });
 
   it("reaches a port 25 that overrides mynetworks, behind postscreen, too", async () => {
@@ -169,7 +171,7 @@ function promises(debian: Debian): void {
     });
     await configure(
       host,
-      `sed -i -e 's/^smtp .*inet.*/smtp inet n - y - 1 postscreen\\nsmtpd pass - - y - - smtpd/' ${masterCf}`,
+      `sed -i 's/^smtp .*inet.*/smtp inet n - y - 1 postscreen\\nsmtpd pass - - y - - smtpd/' ${masterCf}`,
     );
     await holding(host, { kind }, args, async () => {
       assert.match(await relays(server), mayRelay);

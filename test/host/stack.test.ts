@@ -80,8 +80,10 @@ describe("a stack of the test harness", function () {
   it("destroys what it created", async () => {
     assert.deepEqual((await stack.destroy()).changes, { delete: 2 });
     assert.equal(existsSync(path), false);
-    const state = (await stack.exportState()) as { deployment: { resources?: unknown[] } };
-    assert.deepEqual(state.deployment.resources ?? [], []);
+    const { checkpoint } = JSON.parse(await stack.exportState()) as {
+      checkpoint: { latest: { resources?: unknown[] } };
+    };
+    assert.deepEqual(checkpoint.latest.resources ?? [], []);
   });
 });
 

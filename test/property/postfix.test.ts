@@ -142,7 +142,7 @@ describe("main.cf, whatever it looks like", () => {
     );
   });
 
-  it("strip is total: on any other text it takes out nothing but whole words of ours", () => {
+  it("strip of any other text leaves other parameters as they are", () => {
     holds(
       fc.property(mainCf, mainCf, edits, (text, other, wanted) => {
         const stripped = stripParameters(other, applyParameters(text, wanted).applied);

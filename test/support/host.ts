@@ -264,12 +264,30 @@ async function prepare(): Promise<Shared> {
 
 /** A process that was killed could not remove its hosts. */
 async function removeLeftovers(engine: Shared["engine"]): Promise<void> {
-  const dead = (names: string): string[] =>
-    names.split("\n").filter((name) => name.startsWith(`${scope}-`) && !isAlive(Number(name.split("-")[2])));
-  const hosts = dead(await engine(["ps", "--all", "--format", "{{.Names}}"]));
-  if (hosts.length > 0) await engine(["rm", "--force", ...hosts]);
-  const networks = dead(await engine(["network", "ls", "--format", "{{.Name}}"]));
-  if (networks.length > 0) await engine(["network", "rm", ...networks]);
+  for (const [list, remove] of [
+    [
+      ["ps", "--all", "--format", "{{.Names}}"],
+      ["rm", "--force"],
+    ],
+    [
+      ["network", "ls", "--format", "{{.Name}}"],
+      ["network", "rm"],
+    ],
+  ] as const) {
+    const leftovers = async (): Promise<string[]> => (await engine([...list])).split("\n").filter(isLeftover);
+    for (const name of await leftovers()) {
+      try {
+        await engine([...remove, name]);
+      } catch (error) {
+        // Another process may have removed it meanwhile.
+        if ((await leftovers()).includes(name)) throw error;
+      }
+    }
+  }
+}
+
+function isLeftover(name: string): boolean {
+  return name.startsWith(`${scope}-`) && !isAlive(Number(name.split("-")[2]));
 }
 
 /** A free 10.77.x.0/24 that no other process holds. */

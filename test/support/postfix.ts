@@ -125,7 +125,9 @@ export async function send(
   const { helo = "new.example.net", to = "alice@example.com", subject = "Relayed" } = message;
   const commands = [`EHLO ${helo}`, "MAIL FROM:<carol@example.net>", `RCPT TO:<${to}>`, "DATA"];
   const text = `From: carol@example.net\r\nTo: ${to}\r\nSubject: ${subject}\r\n\r\nHello.\r\n.`;
-  return (await smtp(client, host, [...commands, text, "QUIT"])).filter((reply) => !reply.startsWith("221")).at(-1) ?? "";
+  return (
+    (await smtp(client, host, [...commands, text, "QUIT"])).filter((reply) => !reply.startsWith("221")).at(-1) ?? ""
+  );
 }
 
 /** Resolves when a virtual user's mailbox holds a message with this subject. */

@@ -1,10 +1,8 @@
 // What can go wrong on a host, told to the administrator at the other end.
 
-/** Text from a host, made harmless for a terminal and short enough for an error. */
-export function printable(text: string, most = 1500): string {
-  const safe = text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "?").trim();
-  return safe.length > most ? `${safe.slice(0, most)} [...]` : safe;
-}
+import { printable } from "../ssh/errors.js";
+
+export { printable };
 
 /** A step failed on the host: which host, what happened, what the daemon said, what state the host is in, what to do. */
 export class HostError extends Error {

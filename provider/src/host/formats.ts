@@ -40,6 +40,8 @@ interface FormatEntry<E, A> {
     context: { dialect: Dialect; current: string },
   ): { text: string; applied: A };
   strip(text: string, applied: A): string;
+  /** Whether a text has what the edit wants, whoever put it there. */
+  holds(text: string, edit: E, dialect: Dialect): boolean;
 }
 
 type Table = { [F in Format]: FormatEntry<EditOf[F], unknown> };
@@ -68,6 +70,7 @@ const lines = (options: { secret: boolean; separator: RegExp }) => {
       return { text: joined([...theirs, ...ours.values()]), applied: [...ours.keys()] };
     },
     strip: (text, keys) => joined(rows(text).filter((line) => !keys.includes(keyOf(line)))),
+    holds: (text, { key, line }) => rows(text).some((row) => (line === undefined ? keyOf(row) === key : row === line)),
   });
 };
 
@@ -76,16 +79,19 @@ export const formats: Table = {
     ...{ reload: true, shared: true, mode: "644" },
     apply: (base, edits) => applyParameters(base, [...edits]),
     strip: stripParameters,
+    holds: (text, edit) => applyParameters(text, [edit]).text === text,
   }),
   "master.cf": entry<ServiceEdit, AppliedService[]>({
     ...{ reload: true, shared: true, mode: "644" },
     apply: (base, edits) => applyServices(base, [...edits]),
     strip: stripServices,
+    holds: (text, edit) => applyServices(text, [edit]).text === text,
   }),
   "dovecot-include": entry<{ readonly include: string }, AppliedInclude>({
     ...{ reload: true, shared: true, mode: "644" },
     apply: (base, [edit]) => addInclude(base, edit?.include ?? ""),
     strip: stripInclude,
+    holds: (text, { include }) => addInclude(text, include).text === text,
   }),
   "dovecot-fragment": entry<FragmentEdit, { edits: FragmentEdit[]; dialect: Dialect }>({
     ...{ reload: true, shared: false, mode: "644" },
@@ -94,6 +100,8 @@ export const formats: Table = {
       applied: { edits: [...edits], dialect },
     }),
     strip: (text, { edits, dialect }) => stripFragment(text, edits, dialect),
+    // Alone, an edit is rendered below the header, which all edits share.
+    holds: (text, edit, dialect) => text.includes(renderFragment([edit], dialect).replace(/^(#.*\n)*/, "")),
   }),
   table: lines({ secret: false, separator: /\s/ }),
   "secret-table": lines({ secret: true, separator: /:/ }),

@@ -1,6 +1,7 @@
 // The plan: from a snapshot and what the resources want, the exact bytes of every file, what is reloaded and what must be
 // proved. Pure and total: a preview prints it, commit executes it, tests check it without a host.
 import type { Dialect } from "../dovecot/dialect.js";
+import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
 import { emptyLedger, ledgerText, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
@@ -222,7 +223,7 @@ export function conflict(wish: Wish, others: Readonly<Record<string, Contributio
       for (const theirs of other.edits) {
         if (mine.path === theirs.path && contradict(mine, theirs)) {
           return new Refusal(
-            `${describe(mine)} in ${mine.path} is already provided by ${owner}.`,
+            `${describe(mine.edit)} in ${mine.path} is already provided by ${owner}.`,
             `Let one stack provide it: remove it there first (pulumi destroy, or take the resource out), or here.`,
           );
         }
@@ -241,9 +242,4 @@ function contradict(a: Edit, b: Edit): boolean {
     if ("master" in a.edit && "master" in b.edit) return JSON.stringify(a.edit) !== JSON.stringify(b.edit);
   }
   return a.format === "secret-table" && b.format === "secret-table" && a.edit.key === b.edit.key;
-}
-
-function describe({ edit }: Edit): string {
-  if ("parameter" in edit) return edit.parameter;
-  return "key" in edit ? `the master user ${edit.key}` : "the setting";
 }

@@ -6,9 +6,10 @@ import { commit, recover, type Outcome, type Probe } from "./commit.js";
 import { HostError, Refusal } from "./errors.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
+import { driftOf, notEffective } from "./drift.js";
 import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
 import { report } from "./report.js";
-import { daemons, sha256, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
+import { daemons, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
 
 /** A host as it was observed, for those who decide. */
 export interface Site {
@@ -264,33 +265,10 @@ function settle(
 }
 
 function look(snapshot: Snapshot, { pending, wish, index, warnings }: Ready): Result {
-  const { daemon } = pending.operation;
   const values = pending.operation.queries.map((_, n) => snapshot.values[`${index}.${n}`]?.text ?? "");
-  const changes = plan(snapshot, daemon, [wish], contextOf(snapshot)).changes;
-  const drift = [
-    ...(snapshot.ledgers[daemon].contributions[wish.owner]
-      ? []
-      : ["the ledger on the host does not know this resource"]),
-    ...changes.filter(({ format }) => format !== "ledger").map(({ path }) => `${path} is not as this resource left it`),
-    ...editedSecrets(snapshot, daemon, wish),
-    ...notEffective(wish, values),
-  ];
+  const { dialect } = contextOf(snapshot);
+  const drift = [...driftOf(snapshot, pending.operation.daemon, wish, dialect), ...notEffective(wish, values)];
   return { snapshot, values, warnings, drift };
-}
-
-/** A look has no secret to compare with; that a secret file is not what we wrote, its digest tells. */
-function editedSecrets({ files, ledgers }: Snapshot, daemon: Daemon, { contribution }: Wish): string[] {
-  const paths = contribution?.edits.flatMap(({ format, path }) => (format === "secret-table" ? [path] : [])) ?? [];
-  const edited = (path: string) => sha256(files.get(path)?.text ?? "") !== ledgers[daemon].files[path]?.after;
-  return [...new Set(paths)].filter(edited).map((path) => `${path} has been edited or removed`);
-}
-
-function notEffective({ effective }: Wish, values: readonly string[]): string[] {
-  return effective.flatMap(({ name, selector, word }, n) => {
-    const value = values[n] ?? "";
-    if (word === "" || value.split(/[\s,]+/).includes(word)) return [];
-    return [`${name}${selector === "" ? "" : ` (${selector})`} lacks ${word}; it is: ${value}`];
-  });
 }
 
 function missingDaemon(snapshot: Snapshot, daemon: Daemon): Refusal {

@@ -43,9 +43,7 @@ export function frames(answer: string, nonce: string, from: { label: string; std
       said: from.stderr || answer,
       cure:
         "The login must give a plain shell (no forced command, no restricted shell); " +
-        "try `ssh " +
-        from.label +
-        " 'echo ok | cat'`, which must print ok and nothing else.",
+        `try \`ssh ssh://${from.label} 'echo ok | cat'\`, which must print ok and nothing else.`,
     });
   }
   return result;

@@ -82,6 +82,8 @@ export function behind(line: LogicalLine, index: number): number {
 export interface Place {
   /** How many stood before it. */
   ordinal: number;
+  /** How many there were with it. */
+  of: number;
   /** How many others looked like it afterwards: without more than these, ours is gone. */
   twins: number;
 }
@@ -96,7 +98,7 @@ export function find<T>(all: readonly T[], place: Place, looks: (one: T) => bool
 
 /**
  * Of a list that we began: the element taken out, and what is left of its definition if that is nothing but ours, to be
- * taken out, too. Others may have written a definition with the element of their own: the one left with the seed is ours.
+ * taken out, too. Where there are other definitions than there were, the one that is left with the seed is ours.
  */
 export function removeBegun<T extends ListValue>(
   file: string,
@@ -109,7 +111,8 @@ export function removeBegun<T extends ListValue>(
     const empty = all.find((value) => equals(value, one.seed));
     return empty === undefined ? { file } : { file, empty };
   }
-  const outcomes = [ours, ...all.filter((value) => value !== ours && mentions(value, one.element))].map((value) => {
+  const others = all.length === one.of ? [] : all.filter((value) => value !== ours && mentions(value, one.element));
+  const outcomes = [ours, ...others].map((value) => {
     const without = remove(file, value, one.element, one.side);
     return { file: without, rest: read(without)[all.indexOf(value)] };
   });

@@ -24,19 +24,22 @@ export type ParameterEdit =
  * What was done to the text, in order: plain JSON for the ledger, enough to take it out of a text that others have edited
  * since. Holds list elements and the replaced value, so never use it for a parameter that holds a secret.
  */
-export type AppliedParameter = Place & { parameter: string } & (
-    | {
-        element: string;
-        side: Side;
-        /** There where the parameter was not set before: the value that the definition was begun with. */
-        seed?: string;
-      }
-    | {
-        value: string;
-        /** The bytes between "=" and the end of the old value; null: the parameter was not set. */
-        was: string | null;
-      }
-  );
+export type AppliedParameter = AppliedElement | AppliedValue;
+
+export interface AppliedElement extends Place {
+  parameter: string;
+  element: string;
+  side: Side;
+  /** There where the parameter was not set before: the value that the definition was begun with. */
+  seed?: string;
+}
+
+export interface AppliedValue extends Place {
+  parameter: string;
+  value: string;
+  /** The bytes between "=" and the end of the old value; null: the parameter was not set. */
+  was: string | null;
+}
 
 /**
  * Makes the edits, one after the other. Where there are several definitions, the last one is edited: it is the one that
@@ -52,13 +55,13 @@ export function applyParameters(
 ): { text: string; applied: AppliedParameter[] } {
   const applied: AppliedParameter[] = [];
   let file = text;
-  for (const edit of edits) {
-    checkName(edit.parameter);
-    const steps = "set" in edit ? [assign(file, edit.parameter, edit.set)] : addAll(file, edit, begunWith(applied, edit));
-    for (const step of steps) {
-      file = step.file;
-      applied.push(...step.applied);
-    }
+  for (const step of edits.flatMap(steps)) {
+    const done = step(file);
+    file = done.file;
+    // Each element of a definition that we began knows the seed, whatever order they leave in.
+    if (done.applied === undefined) continue;
+    const seed = begunWith(applied, done.applied.parameter);
+    applied.push("element" in done.applied && seed !== undefined ? { ...done.applied, seed } : done.applied);
   }
   return { text: file, applied };
 }
@@ -84,7 +87,7 @@ interface Definition extends NameValue {
 
 interface Step {
   file: string;
-  applied: AppliedParameter[];
+  applied?: AppliedElement | AppliedValue;
 }
 
 function definitions(file: string, name: string): Definition[] {
@@ -99,45 +102,47 @@ function valueOf(definition: Definition): string {
   return definition.line.text.slice(definition.from, definition.to);
 }
 
-/** Of a parameter that an earlier edit began: its seed. Each element of it knows it, whatever order they leave in. */
-function begunWith(applied: readonly AppliedParameter[], edit: ParameterEdit): string | undefined {
-  const begun = applied.find((one) => one.parameter === edit.parameter && "element" in one && one.seed !== undefined);
-  return begun !== undefined && "element" in begun ? begun.seed : undefined;
-}
-
-function addAll(file: string, edit: Extract<ParameterEdit, { add: string[] }>, begun: string | undefined): Step[] {
-  edit.add.forEach(checkElement);
+/** What an edit does, one element at a time. */
+function steps(edit: ParameterEdit): ((file: string) => Step)[] {
+  checkName(edit.parameter);
+  if ("set" in edit) {
+    checkValue(edit.set);
+    return [(file) => assign(file, edit.parameter, edit.set)];
+  }
   const seed = edit.seed ?? "";
+  edit.add.forEach(checkElement);
   checkValue(seed);
   // Each goes before the one that was written before it, so that they stand in the order given.
   const order = edit.at === "first" ? edit.add.toReversed() : edit.add;
-  const steps: Step[] = [];
-  for (const element of order) {
-    const step = addOne(steps.at(-1)?.file ?? file, edit.parameter, element, edit.at, seed);
-    const known = begun ?? (steps.some((one) => one.applied.length > 0) && definitions(file, edit.parameter).length === 0 ? seed : undefined);
-    steps.push(known === undefined ? step : { file: step.file, applied: step.applied.map((one) => ({ ...one, seed: known })) });
-  }
-  return steps;
+  return order.map((element) => (file) => addOne(file, edit.parameter, element, edit.at, seed));
+}
+
+function begunWith(applied: readonly AppliedParameter[], parameter: string): string | undefined {
+  for (const one of applied)
+    if (one.parameter === parameter && "element" in one && one.seed !== undefined) return one.seed;
+  return undefined;
 }
 
 function addOne(file: string, name: string, element: string, at: Side, seed: string): Step {
-  const before = definitions(file, name);
-  if (before.length === 0) {
+  const all = definitions(file, name);
+  const last = all.at(-1);
+  if (last === undefined) {
     const seeded = tokens(seed).filter((token) => token.live);
-    if (occurrences(seeded, element).length > 0) return { file, applied: [] };
-    const created = appendLine(file, `${name} =${seed === "" ? "" : ` ${seed}`}`);
-    const step = addOne(created, name, element, at, seed);
-    return { file: step.file, applied: step.applied.map((one) => ({ ...one, seed })) };
+    if (occurrences(seeded, element).length > 0) return { file };
+    const step = addOne(appendLine(file, `${name} =${seed === "" ? "" : ` ${seed}`}`), name, element, at, seed);
+    return step.applied === undefined ? step : { file: step.file, applied: { ...step.applied, seed } };
   }
-  const last = before[before.length - 1];
-  if (last === undefined || has(last, element)) return { file, applied: [] };
+  if (has(last, element)) return { file };
   const inserted = insert(file, last, element, at);
-  const ordinal = before.length - 1;
-  const twins = before.slice(0, -1).filter((other) => mentions(other, element)).length;
-  return { file: inserted.file, applied: [{ parameter: name, element, side: inserted.side, ordinal, twins }] };
+  const ordinal = all.length - 1;
+  const twins = all.filter((other) => other !== last && mentions(other, element)).length;
+  return {
+    file: inserted.file,
+    applied: { parameter: name, element, side: inserted.side, ordinal, of: all.length, twins },
+  };
 }
 
-function subtract(file: string, one: Extract<AppliedParameter, { element: string }>): string {
+function subtract(file: string, one: AppliedElement): string {
   const read = (text: string): Definition[] => definitions(text, one.parameter);
   const { seed } = one;
   if (seed === undefined) {
@@ -150,33 +155,26 @@ function subtract(file: string, one: Extract<AppliedParameter, { element: string
 }
 
 function assign(file: string, name: string, value: string): Step {
-  checkValue(value);
-  const before = definitions(file, name);
-  const last = before.at(-1);
+  const all = definitions(file, name);
+  const last = all.at(-1);
   if (last === undefined) {
     const created = appendLine(file, `${name} =${value === "" ? "" : ` ${value}`}`);
-    return { file: created, applied: [{ parameter: name, value, was: null, ordinal: 0, twins: 0 }] };
+    return { file: created, applied: { parameter: name, value, was: null, ordinal: 0, of: 1, twins: 0 } };
   }
-  if (isValue(last, value)) return { file, applied: [] };
+  if (isValue(last, value)) return { file };
   const start = behind(last.line, last.equals);
   const end = behind(last.line, last.to);
   const lead = last.from === last.to ? " " : file.slice(start, offset(last.line, last.from));
   const text = value === "" ? "" : (lead.includes("\n") ? " " : lead) + value;
+  const ordinal = all.length - 1;
+  const twins = all.filter((other) => other !== last && isValue(other, value)).length;
   return {
     file: file.slice(0, start) + text + file.slice(end),
-    applied: [
-      {
-        parameter: name,
-        value,
-        was: file.slice(start, end),
-        ordinal: before.length - 1,
-        twins: before.slice(0, -1).filter((other) => isValue(other, value)).length,
-      },
-    ],
+    applied: { parameter: name, value, was: file.slice(start, end), ordinal, of: all.length, twins },
   };
 }
 
-function restore(file: string, one: Extract<AppliedParameter, { value: string }>): string {
+function restore(file: string, one: AppliedValue): string {
   const ours = find(definitions(file, one.parameter), one, (definition) => isValue(definition, one.value));
   if (ours === undefined) return file;
   if (one.was === null) return ours.line.cut ? file : removeLine(file, ours.line);

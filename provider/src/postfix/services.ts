@@ -47,14 +47,14 @@ export interface ServiceEdit {
 }
 
 /** What was done to the text, in order; see AppliedParameter. */
-export type AppliedService = Place & {
+export interface AppliedService extends Place {
   service: string;
   parameter: string;
   element: string;
   side: Side;
   /** There where the service had no override before: the list that ours was begun with. */
   seed?: string;
-};
+}
 
 /** master.cf has no such service, or it is commented out. */
 export class ServiceNotFound extends Error {
@@ -92,11 +92,10 @@ export function applyServices(
     for (const element of edit.add) {
       const step = addOne(file, edit, element);
       file = step.file;
-      const begun = applied.find(
-        (one) => one.service === edit.service && one.parameter === edit.parameter && one.seed !== undefined,
-      );
-      // Whatever order they leave in, each element of an override that we began knows it.
-      applied.push(...step.applied.map((one) => (begun?.seed === undefined ? one : { ...one, seed: begun.seed })));
+      if (step.applied === undefined) continue;
+      const begun = applied.find((one) => one.seed !== undefined && isSame(one, edit));
+      // Each element of an override that we began knows the seed, whatever order they leave in.
+      applied.push(begun?.seed === undefined ? step.applied : { ...step.applied, seed: begun.seed });
     }
   }
   return { text: file, applied };
@@ -201,28 +200,35 @@ function overridesOf(file: string, service: string, parameter: string): Override
     .filter((override) => override.parameter === parameter);
 }
 
+function isSame(one: AppliedService, edit: ServiceEdit): boolean {
+  return one.service === edit.service && one.parameter === edit.parameter;
+}
+
 function addOne(
   file: string,
   edit: Omit<ServiceEdit, "add">,
   element: string,
-): { file: string; applied: AppliedService[] } {
+): { file: string; applied?: AppliedService } {
   const all = entries(file);
   const entry = named(all, edit.service).at(-1);
   if (entry === undefined) throw new ServiceNotFound(edit.service, [...new Set(all.map(id))]);
   const override = entry.overrides.findLast((one) => one.parameter === edit.parameter);
   if (override === undefined) {
     const seed = elements(edit.seed ?? "").join(",");
-    if (occurrences(tokens(seed), element).length > 0) return { file, applied: [] };
+    if (occurrences(tokens(seed), element).length > 0) return { file };
     const step = addOne(addOption(file, entry, `-o ${edit.parameter}=${seed}`), edit, element);
-    return { file: step.file, applied: step.applied.map((one) => ({ ...one, seed })) };
+    return step.applied === undefined ? step : { file: step.file, applied: { ...step.applied, seed } };
   }
-  if (has(override, element)) return { file, applied: [] };
+  if (has(override, element)) return { file };
   const inserted = insert(file, override, element, "last");
-  const others = overridesOf(file, edit.service, edit.parameter);
-  const ordinal = others.findIndex((one) => one.line.number === override.line.number && one.start === override.start);
-  const twins = others.filter((one, index) => index !== ordinal && mentions(one, element)).length;
+  const same = overridesOf(file, edit.service, edit.parameter);
+  const ordinal = same.findIndex((one) => one.line.number === override.line.number && one.start === override.start);
+  const twins = same.filter((one, index) => index !== ordinal && mentions(one, element)).length;
   const { service, parameter } = edit;
-  return { file: inserted.file, applied: [{ service, parameter, element, side: inserted.side, ordinal, twins }] };
+  return {
+    file: inserted.file,
+    applied: { service, parameter, element, side: inserted.side, ordinal, of: same.length, twins },
+  };
 }
 
 /** A continuation line of its own, or, where more follows that is no option, behind the last option. */

@@ -8,7 +8,7 @@ const CLI = "github.com/pulumi/pulumi/pkg/v3";
 /** The last SDK that holds the host of Node programs as a package of its own module; newer engines work with it. */
 const HOST_VERSION = "3.68.0";
 
-/** Puts the programs into `work`/whole/bin: measured at 3 to 4 minutes on two cores. */
+/** Puts the programs into `work`/whole/bin: 3 to 6 minutes on two cores. */
 export async function buildFromSource({ version, work, log, env }) {
   const goEnv = { ...env, GOFLAGS: "-mod=mod -buildvcs=false", GOWORK: "off", CGO_ENABLED: "0" };
   const bin = join(work, "whole", "bin");

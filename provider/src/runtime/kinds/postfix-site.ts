@@ -6,6 +6,7 @@ import { withoutOurs } from "../../host/plan.js";
 import type { PostfixFacts, Snapshot } from "../../host/snapshot.js";
 import { elements } from "../../postfix/lists.js";
 import { covers, postfixNetwork } from "../../postfix/networks.js";
+import { parameter } from "../../postfix/parameters.js";
 import { services, type Service } from "../../postfix/services.js";
 
 export interface ConfigFile {
@@ -49,12 +50,72 @@ function configFile(snapshot: Snapshot, path: string): ConfigFile | undefined {
   return text === null ? undefined : { path, text };
 }
 
-/** Networks that a list needs, and those that it has already in another form (`10.0.0.1`, or a network around it). */
-export function missing(
+/** A list of networks where it stands: in main.cf, or as an override of one service. */
+interface Place {
+  readonly where: string;
+  readonly value: string;
+  readonly edit: (add: string[]) => Edit;
+}
+
+export interface ListEdits {
+  readonly edits: readonly Edit[];
+  /** What the administrator's lists hold already in another form: `10.0.0.1`, or a network around it. */
+  readonly already: readonly string[];
+}
+
+/**
+ * Puts networks into a list parameter: in main.cf and in those of `services` that have a list of their own, and so do not
+ * see main.cf's; with `only`, in each of `services` and not in main.cf.
+ *
+ * @throws Refusal where an element with "!" excludes one of them
+ */
+export function networkEdits(
+  site: Site,
+  postfix: PostfixSite,
+  list: { name: string; networks: readonly string[]; services: readonly Service[]; only?: boolean },
+): ListEdits {
+  const { name, networks, services: concerned, only = false } = list;
+  const { mainCf, masterCf } = postfix;
+  const set = parameter(mainCf.text, name);
+  const seed = set ? undefined : seedOf(site, postfix, name);
+  const ofMain = set?.value ?? seed ?? "";
+  const main: Place = {
+    where: `${name} in ${mainCf.path}`,
+    value: ofMain,
+    edit: (add) => ({
+      ...{ format: "main.cf", path: mainCf.path },
+      edit: { parameter: name, add, at: "last", ...(seed && { seed }) },
+    }),
+  };
+  const ofServices = concerned.flatMap((service): Place[] => {
+    const own = overrideOf(service, name);
+    if (own === undefined && !only) return [];
+    const selector = `${service.name}/${service.type}`;
+    return [
+      {
+        where: `${name} of ${selector} in ${masterCf.path}`,
+        value: own ?? ofMain,
+        edit: (add) => serviceEdit(masterCf.path, selector, name, add, own === undefined ? ofMain : undefined),
+      },
+    ];
+  });
+  const found = [...(only ? [] : [main]), ...ofServices].map(({ where, value, edit }) => {
+    const { add, already } = missing(where, value, networks);
+    return { edits: add.length > 0 ? [edit(add)] : [], already };
+  });
+  return { edits: found.flatMap(({ edits }) => edits), already: found.flatMap(({ already }) => already) };
+}
+
+/** What a service sets the parameter to, for itself alone. */
+export function overrideOf({ overrides }: Service, name: string): string | undefined {
+  return overrides.findLast(({ parameter: own }) => own === name)?.value;
+}
+
+function missing(
   where: string,
   value: string,
   networks: readonly string[],
-): { add: string[]; already: string[] } {
+): { add: string[]; already: readonly string[] } {
   const present = elements(value);
   const covered = networks.filter(
     (network) => covers(present, network) === "yes" && !present.includes(postfixNetwork(network)),
@@ -76,7 +137,7 @@ export function missing(
 }
 
 /** What a list parameter begins with where main.cf does not set it: what is computed, or was when the first of us came. */
-export function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name: string): string {
+function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name: string): string {
   const ours = Object.values(snapshot.ledgers.postfix.contributions).flatMap(({ edits }) => edits);
   const seeds = ours.flatMap(({ path, edit }) =>
     path === mainCf.path && "parameter" in edit && edit.parameter === name && "seed" in edit ? [edit.seed ?? ""] : [],
@@ -84,14 +145,8 @@ export function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name:
   return seeds[0] ?? facts.raw[name] ?? "";
 }
 
-/** Elements of a list parameter in the overrides of single services. */
-export function serviceEdits(
-  path: string,
-  targets: readonly string[],
-  parameter: string,
-  add: string[],
-  seed: string,
-): Edit[] {
-  const begin = seed === "" ? {} : { seed };
-  return targets.map((service) => ({ format: "master.cf", path, edit: { service, parameter, add, ...begin } }));
+/** Elements of a list parameter in a service's override; `seed`: what a new override begins with. */
+export function serviceEdit(path: string, service: string, parameter: string, add: string[], seed?: string): Edit {
+  const begin = seed === undefined ? {} : { seed: elements(seed).join(",") };
+  return { format: "master.cf", path, edit: { service, parameter, add, ...begin } };
 }

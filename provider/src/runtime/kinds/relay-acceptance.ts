@@ -3,11 +3,10 @@ import type { Edit } from "../../host/formats.js";
 import type { Site } from "../../host/session.js";
 import { elements } from "../../postfix/lists.js";
 import { postfixNetwork } from "../../postfix/networks.js";
-import { parameter } from "../../postfix/parameters.js";
 import { beforePermitMynetworks, refusesHelo } from "../../postfix/restrictions.js";
 import type { Service } from "../../postfix/services.js";
 import type { Kind } from "../kind.js";
-import { missing, postfixSite, seedOf, serviceEdits, type PostfixSite } from "./postfix-site.js";
+import { networkEdits, overrideOf, postfixSite, serviceEdit, type PostfixSite } from "./postfix-site.js";
 
 interface Args {
   readonly servers: readonly string[];
@@ -23,21 +22,19 @@ export const relayAcceptance: Kind<Args> = {
 
   contribute({ servers, milters }, site) {
     const postfix = postfixSite(site);
+    const relay = postfix.smtpd.filter(takesMail);
     // Unset, mynetworks is computed from the interfaces; to add to it is to write that list down, until we leave.
-    const seed = seedOf(site, postfix, "mynetworks");
-    const present = parameter(postfix.mainCf.text, "mynetworks")?.value ?? seed;
-    const { add, already } = missing(`mynetworks in ${postfix.mainCf.path}`, present, servers);
-    const relay = postfix.smtpd.filter(({ name, type }) => type === "inet" && /^(.*:)?(smtp|25)$/.test(name));
+    const mynetworks = networkEdits(site, postfix, { name: "mynetworks", networks: servers, services: relay });
     const tables = new Tables(site, postfix, servers);
     const edits: Edit[] = [
-      ...(add.length > 0 ? inMainAndOverrides(postfix, relay, { name: "mynetworks", add, at: "last", seed }) : []),
+      ...mynetworks.edits,
       ...heloEdits(postfix, relay, tables),
       ...(milters === "skip" ? milterEdits(postfix, relay, tables) : []),
     ];
     return {
       contribution: { kind: "RelayAcceptance", edits },
       warnings: warnings(postfix, relay, milters),
-      already,
+      already: mynetworks.already,
     };
   },
 
@@ -47,54 +44,42 @@ export const relayAcceptance: Kind<Args> = {
   }),
 };
 
-interface ListEdit {
-  readonly name: string;
-  readonly add: string[];
-  readonly at: "first" | "last";
-  readonly seed?: string;
-}
-
-/** The list in main.cf, and in each service that has its own and so does not see main.cf's. */
-function inMainAndOverrides({ mainCf, masterCf }: PostfixSite, relay: readonly Service[], edit: ListEdit): Edit[] {
-  const { name, add, at, seed } = edit;
-  const begin = seed === undefined || parameter(mainCf.text, name) ? {} : { seed };
-  const own = relay.filter(({ overrides }) => overrides.some((override) => override.parameter === name));
-  return [
-    { format: "main.cf", path: mainCf.path, edit: { parameter: name, add, at, ...begin } },
-    ...serviceEdits(
-      masterCf.path,
-      own.map((one) => `${one.name}/${one.type}`),
-      name,
-      add,
-      "",
-    ),
-  ];
+/** Port 25, or what stands behind its postscreen. */
+function takesMail({ name, type }: Service): boolean {
+  return type === "pass" || (type === "inet" && /^(.*:)?(smtp|25)$/.test(name));
 }
 
 /** HELO rules that would refuse the new server's greeting are passed by for its addresses alone. */
 function heloEdits({ facts, mainCf }: PostfixSite, relay: readonly Service[], tables: Tables): Edit[] {
-  if (relay.length === 0 || refusesHelo(facts.effective["smtpd_helo_restrictions"] ?? "").length === 0) return [];
+  const name = "smtpd_helo_restrictions";
+  const inForce = relay.some((one) => overrideOf(one, name) === undefined);
+  if (!inForce || refusesHelo(facts.effective[name] ?? "").length === 0) return [];
   const add = [`check_client_access ${tables.reference("helo")}`];
   return [
     ...tables.rows("helo", "OK"),
-    { format: "main.cf", path: mainCf.path, edit: { parameter: "smtpd_helo_restrictions", add, at: "first" } },
+    { format: "main.cf", path: mainCf.path, edit: { parameter: name, add, at: "first" } },
   ];
 }
 
 function milterEdits(postfix: PostfixSite, relay: readonly Service[], tables: Tables): Edit[] {
-  const configured = [
-    postfix.facts.effective["smtpd_milters"] ?? "",
-    ...relay.map((one) => override(one, "smtpd_milters")),
-  ];
-  if (configured.every((milters) => milters === "" || milters === "$smtpd_milters")) return [];
+  if (!hasMilters(postfix, relay)) return [];
+  const name = "smtpd_milter_maps";
+  const add = [tables.reference("milters")];
+  const { mainCf, masterCf } = postfix;
+  const own = relay.filter((one) => overrideOf(one, name) !== undefined);
   return [
     ...tables.rows("milters", "DISABLE"),
-    ...inMainAndOverrides(postfix, relay, {
-      name: "smtpd_milter_maps",
-      add: [tables.reference("milters")],
-      at: "first",
-    }),
+    { format: "main.cf", path: mainCf.path, edit: { parameter: name, add, at: "first" } },
+    ...own.map((one) => serviceEdit(masterCf.path, `${one.name}/${one.type}`, name, add)),
   ];
+}
+
+function hasMilters({ facts }: PostfixSite, relay: readonly Service[]): boolean {
+  return relay.some((one) => {
+    const own = overrideOf(one, "smtpd_milters");
+    const milters = own === undefined || own === "$smtpd_milters" ? facts.effective["smtpd_milters"] : own;
+    return (milters ?? "") !== "";
+  });
 }
 
 /** Lookup tables of ours, one line a network. CIDR tables need no postmap and are read at the reload. */
@@ -131,25 +116,34 @@ const restrictions = [
   "smtpd_end_of_data_restrictions",
 ];
 
-function override(service: Service, name: string): string {
-  return service.overrides.findLast(({ parameter: own }) => own === name)?.value ?? "";
+/** Rules that judge the new server's mail all the same: named, not moved. */
+function warnings(postfix: PostfixSite, relay: readonly Service[], milters: string): string[] {
+  const judging = restrictions.flatMap((name) => {
+    const common = postfix.facts.effective[name] ?? "";
+    const relaxed = name === "smtpd_helo_restrictions" ? refusesHelo(common) : [];
+    const lists = relay.map((one) => {
+      const own = overrideOf(one, name);
+      return own === undefined
+        ? { where: name, rules: judges(common).filter((rule) => !relaxed.includes(rule)) }
+        : { where: `${name} of ${one.name}/${one.type}`, rules: judges(own) };
+    });
+    return lists
+      .filter(({ rules }) => rules.length > 0)
+      .map(
+        ({ where, rules }) =>
+          `${where}: before permit_mynetworks, so judging what the new server relays: ${rules.join(", ")}`,
+      );
+  });
+  return [
+    ...new Set(judging),
+    ...(milters === "skip" && hasMilters(postfix, relay)
+      ? ["milters skip the new server's mail: virus scan and DKIM signing by a milter, too"]
+      : []),
+  ];
 }
 
-/** Rules that judge the new server's mail all the same: named, not moved. */
-function warnings({ facts }: PostfixSite, relay: readonly Service[], milters: string): string[] {
-  const warned = restrictions.flatMap((name) => {
-    const values = [facts.effective[name] ?? "", ...relay.map((one) => override(one, name))];
-    const rules = [...new Set(values.flatMap((value) => beforePermitMynetworks(value).rules))];
-    const relaxed = name === "smtpd_helo_restrictions" ? new Set(refusesHelo(values[0] ?? "")) : new Set<string>();
-    const judging = rules.filter((rule) => !ours(rule) && !relaxed.has(rule) && !harmless.test(rule));
-    return judging.length === 0
-      ? []
-      : [`${name}: ${judging.join(", ")} stand before permit_mynetworks and still judge what the new server relays`];
-  });
-  const filter = milters === "skip" && (facts.effective["smtpd_milters"] ?? "") !== "";
-  return filter
-    ? [...warned, "milters skip the new server's mail: virus scan and DKIM signing by a milter, too"]
-    : warned;
+function judges(restrictionList: string): string[] {
+  return beforePermitMynetworks(restrictionList).rules.filter((rule) => !ours(rule) && !harmless.test(rule));
 }
 
 /** Rules that can only refuse what is no relayed mail for this host. */
