@@ -1,6 +1,6 @@
 // What `npm run demo`, `npm test` and `npm run bench` need, made ready in a fresh clone that has only Node:
 //
-//   node test/support/setup.mjs [--no-hosts | --hosts bookworm,trixie] [--lint]
+//   node test/support/setup.mjs [--no-hosts | --hosts bookworm,trixie] [--tools]
 import { statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -22,7 +22,7 @@ try {
     options: {
       "no-hosts": { type: "boolean" },
       hosts: { type: "string", default: "bookworm,trixie" },
-      lint: { type: "boolean" },
+      tools: { type: "boolean" },
     },
   });
   await Promise.all([
@@ -48,8 +48,8 @@ async function packages(log) {
 }
 
 /** One after the other: both may install packages of the operating system, which locks out whoever comes second. */
-async function system({ lint, "no-hosts": noHosts, hosts: names }) {
-  if (lint) await part("lint", async (log) => (await import("./shellcheck.mjs")).ensureShellcheck(log));
+async function system({ tools, "no-hosts": noHosts, hosts: names }) {
+  if (tools) await part("tools", async (log) => (await import("./tools.mjs")).ensureTools(log));
   if (!noHosts) await part("hosts", (log) => hosts(log, names.split(",")));
 }
 

@@ -7,7 +7,7 @@ export interface Token {
   readonly end: number;
   /** It stands in a brace that nothing closes: for Postfix all of that is one word, up to the end. */
   readonly open: boolean;
-  /** Part of the list: not `open`, and not behind a word that begins with "#", where 3.7 and 3.10 end mynetworks with a warning. */
+  /** Part of the list: not `open`, and not behind a "#" word: there 3.7 and 3.10 end mynetworks with a warning. */
   readonly live: boolean;
 }
 
