@@ -19,7 +19,9 @@ async function demo(): Promise<void> {
   ]);
   tell(`mail host ${source.address}, proxy ${proxy.address}, new server ${next.address}`);
   // What the new server's administrator has to allow before outbound mail can go through it.
-  await next.run(`postconf -e "mynetworks = 127.0.0.0/8 ${source.address}/32" && postfix reload 2>/dev/null`);
+  await next.run(
+    `postconf -e "myhostname = new.example.net" "mynetworks = 127.0.0.0/8 ${source.address}/32" && postfix reload 2>/dev/null`,
+  );
   const pristine = await source.files();
   const cli = await project(source, proxy, next);
 

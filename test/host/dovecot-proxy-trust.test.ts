@@ -137,7 +137,10 @@ for (const debian of ["bookworm", "trixie"] as const) {
     it("writes nothing where the operator's list covers the proxy, and leaves it so", async () => {
       const trust = await create(host, { kind }, { proxies: [from(operators)] });
       assert.deepEqual(trust.outs["trustedNetworks"], [from(operators)]);
-      assert.deepEqual(changed(original, await host.files()).filter((path) => !path.startsWith("/var/lib/pulumi")), []);
+      assert.deepEqual(
+        changed(original, await host.files()).filter((path) => !path.startsWith("/var/lib/pulumi")),
+        [],
+      );
       assert.deepEqual(await trust.drift(), []);
       await trust.remove();
       await unchanged();
@@ -235,5 +238,7 @@ function outranking(debian: Debian): {
 
 /** Paths that are not as they were, sorted. */
 function changed(before: Map<string, string>, after: Map<string, string>): string[] {
-  return [...new Set([...before.keys(), ...after.keys()])].filter((path) => before.get(path) !== after.get(path)).sort();
+  return [...new Set([...before.keys(), ...after.keys()])]
+    .filter((path) => before.get(path) !== after.get(path))
+    .sort();
 }

@@ -36,7 +36,7 @@ for (const debian of debians) {
       [source, proxy, next] = await Promise.all([startHost(debian), startHost(debian), startHost(debian)]);
       // The new server relays for the source, as its administrator has to allow.
       await next.run(
-        `postconf -e "mynetworks = 127.0.0.0/8 ${source.address}/32"; touch -d "-5 seconds" /etc/postfix/main.cf; postfix reload`,
+        `postconf -e "myhostname = new.example.net" "mynetworks = 127.0.0.0/8 ${source.address}/32"; touch -d "-5 seconds" /etc/postfix/main.cf; postfix reload`,
       );
       pristine = await source.files();
       stack = await createStack(() => program());

@@ -43,7 +43,9 @@ function promises(debian: Debian): void {
     await Promise.all([keep(host), keep(server)]);
     for (const [port, { says }] of Object.entries(listeners)) {
       const answer = says === "" ? "true" : `echo '${says}'`;
-      await server.run(`setsid socat TCP-LISTEN:${port},fork,reuseaddr "SYSTEM:${answer}" </dev/null >/dev/null 2>&1 &`);
+      await server.run(
+        `setsid socat TCP-LISTEN:${port},fork,reuseaddr "SYSTEM:${answer}" </dev/null >/dev/null 2>&1 &`,
+      );
     }
   });
   afterEach(() => Promise.all([reset(host), reset(server)]));
@@ -51,11 +53,17 @@ function promises(debian: Debian): void {
 
   /** The new server relays for the host, and for nobody else. */
   const accepting = () =>
-    configure(server, `postconf -e 'mynetworks = 127.0.0.0/8 ${host.address}' default_transport=discard:`);
+    configure(
+      server,
+      `postconf -e 'mynetworks = 127.0.0.0/8 ${host.address}' default_transport=discard: myhostname=new.example.net \
+         'smtpd_relay_restrictions = permit_mynetworks reject_unauth_destination'`,
+    );
   const refusing = () => configure(server, "postconf -e 'mynetworks = 127.0.0.0/8'");
   /** What the new server's Postfix tells of each visit from the host: the commands, counted. */
   const visits = async () => {
-    const ended = (await server.mailLog()).split("\n").filter((line) => line.includes(`disconnect from unknown[${host.address}]`));
+    const ended = (await server.mailLog())
+      .split("\n")
+      .filter((line) => line.includes(`disconnect from unknown[${host.address}]`));
     return ended.map((line) => line.replace(/.*\] /, ""));
   };
   const submit = (to: string, subject: string) =>
@@ -63,7 +71,7 @@ function promises(debian: Debian): void {
   const relayhost = async () => (await host.run("postconf -h relayhost")).trim();
 
   it("sends outbound mail to the new server, keeps local mail at home, and gives the old relay back", async () => {
-    const [old, sasl] = ["[old.example.net]:2525", "/etc/postfix/sasl"];
+    const [old, sasl] = ["[old.example.net]:2525", "/etc/postfix/relay-password"];
     await configure(
       host,
       `postconf -X relayhost; printf 'relayhost=\\t ${old}  \\n# the end' >>${mainCf}
@@ -99,7 +107,8 @@ function promises(debian: Debian): void {
 
   it("asks for a fresh recipient each time, or for the one that the user names", async () => {
     await refusing();
-    const asked = async (more: object) => (await refused(host, { kind }, { ...args, ...more }, /554 /)).match(/<(\S+@\S+)>/)?.[1] ?? "";
+    const asked = async (more: object) =>
+      (await refused(host, { kind }, { ...args, ...more }, /554 /)).match(/<(\S+@\S+)>/)?.[1] ?? "";
     const [first, second] = [await asked({}), await asked({})];
     assert.match(first, /^\S+@iana\.org$/);
     assert.match(second, /^\S+@iana\.org$/);
@@ -109,12 +118,16 @@ function promises(debian: Debian): void {
 
   const useless: readonly { setting: string; why: RegExp }[] = [
     { setting: "default_transport=smtp:[old.example.net]", why: /no effect .*default_transport = smtp:\[old/ },
-    { setting: "sender_dependent_relayhost_maps=inline:{a@b=[c]}", why: /no effect .*sender_dependent_relayhost_maps =/ },
+    {
+      setting: "sender_dependent_relayhost_maps=inline:{a@b=[c]}",
+      why: /no effect .*sender_dependent_relayhost_maps =/,
+    },
     {
       setting: "sender_dependent_default_transport_maps=inline:{a@b=smtp:[c]}",
       why: /no effect .*sender_dependent_default_transport_maps =/,
     },
     { setting: "transport_maps=inline:{*=smtp:[old.example.net]}", why: /no effect .*the "\*" entry of inline:\{\*=/ },
+    { setting: "transport_maps=inline:{ { * = smtp:[old] } }", why: /no effect .*the "\*" entry of inline:\{ \{ \*/ },
   ];
   it("is refused where it would have no effect", async () => {
     for (const { setting, why } of useless) {
@@ -124,11 +137,21 @@ function promises(debian: Debian): void {
   });
 
   it("is refused where it would do harm", async () => {
-    const sasl = (key: string) => `smtp_sasl_auth_enable=yes 'smtp_sasl_password_maps=inline:{{ ${key} = user:secret }}'`;
+    const maps = "/etc/postfix/relay-password";
+    const sasl = (key: string) =>
+      `smtp_sasl_auth_enable=yes smtp_sasl_password_maps=texthash:${maps}; echo '${key} user:secret' >${maps}`;
     const harmful: readonly { settings: string; why: RegExp; server?: string }[] = [
       { settings: sasl(server.address), why: /would send a relay's password to/ },
       { settings: sasl(`[${server.address}]`), why: /would send a relay's password to/ },
       { settings: sasl(`[${server.address}]:25`), why: /would send a relay's password to/ },
+      {
+        settings: `smtp_sasl_auth_enable=yes 'smtp_sasl_password_maps=inline:{ { ${server.address} = user:secret } }'`,
+        why: /cannot tell whether/,
+      },
+      {
+        settings: `${sasl("alice@example.com")}; postconf -e smtp_sender_dependent_authentication=yes`,
+        why: /would send its users' relay passwords to/,
+      },
       { settings: "smtp_tls_security_level=verify", why: /smtp_tls_security_level = verify .* certificate/ },
       { settings: "smtp_tls_security_level=secure", why: /smtp_tls_security_level = secure .* certificate/ },
       { settings: "biff=no", why: /is \S+ itself: its outbound mail would loop/, server: host.address },
@@ -150,6 +173,11 @@ function promises(debian: Debian): void {
     await refused(host, { kind }, args, /offers no STARTTLS, and smtp_tls_security_level = encrypt/);
   });
 
+  it("is refused where the new server has the host's own name, for then Postfix bounces all", async () => {
+    await configure(server, "postconf -e myhostname=Mail.Example.com");
+    await refused(host, { kind }, args, /answers EHLO as mail\.example\.com, which is this host's own name/);
+  });
+
   it("names the relay domains that it diverts", async () => {
     await configure(host, "postconf -e 'relay_domains = $mydestination, backup.example'");
     const { warnings } = await saying(() => holding(host, { kind }, args, () => Promise.resolve()));
@@ -158,7 +186,13 @@ function promises(debian: Debian): void {
 
   it("quotes what the new server answered, and names the setting there that cures it", async () => {
     await refusing();
-    await refused(host, { kind }, args, /answered RCPT with "554 5\.7\.1 .*Relay access denied"/, /MtaStageRcpt\.allowRelaying/);
+    await refused(
+      host,
+      { kind },
+      args,
+      /answered RCPT with "554 5\.7\.1 .*Relay access denied"/,
+      /MtaStageRcpt\.allowRelaying .*remote_ip == '10\./,
+    );
     await configure(server, "postconf -e smtpd_delay_reject=no smtpd_helo_restrictions=reject");
     await refused(host, { kind }, args, /answered EHLO with "554 5\.7\.1 <mail\.example\.com>/, /smtp_helo_name/);
     await refused(host, { kind }, { ...args, port: 2501 }, /closed the connection/, /AllowedIp/);
@@ -193,7 +227,9 @@ function promises(debian: Debian): void {
     /** A connection of its own, made after sshd was told. */
     const through = () => ({ ...args, connection: { ...host.connection, dialErrorLimit: 3 } });
     before(() =>
-      host.run(`echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/forwarding.conf; kill -HUP $(cat /run/sshd.pid); sleep 0.3`),
+      host.run(
+        `echo 'AllowTcpForwarding no' >/etc/ssh/sshd_config.d/forwarding.conf; kill -HUP $(cat /run/sshd.pid); sleep 0.3`,
+      ),
     );
 
     for (const tool of ["socat", "busybox"]) {
@@ -206,7 +242,10 @@ function promises(debian: Debian): void {
           await refused(host, { kind }, { ...through(), port: nobody }, /no connection from the host to port 2503/);
           const before = (await visits()).length;
           await holding(host, { kind }, through(), async () => {
-            await logged(server, new RegExp(`disconnect from unknown\\[${host.address}\\] ehlo=1 mail=1 rcpt=1 quit=1 commands=4`));
+            await logged(
+              server,
+              new RegExp(`disconnect from unknown\\[${host.address}\\] ehlo=1 mail=1 rcpt=1 quit=1 commands=4`),
+            );
           });
           assert.deepEqual((await visits()).slice(before), ["ehlo=1 mail=1 rcpt=1 quit=1 commands=4"]);
           await refusing();

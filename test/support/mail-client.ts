@@ -41,7 +41,6 @@ const protocols: Record<Service, Protocol> = {
   },
 };
 
-
 /**
  * Logs in with SASL PLAIN over TLS and, where it is accepted, takes the steps. Resolves to whether it was.
  * `first`: lines sent before, each with what answers it.
@@ -50,7 +49,10 @@ export async function login(
   { client, to, from }: Visit,
   service: Service,
   [user, password]: readonly [string, string],
-  { first = [], then }: { first?: readonly (readonly [string, RegExp])[]; then?: (dialogue: Dialogue) => Promise<void> } = {},
+  {
+    first = [],
+    then,
+  }: { first?: readonly (readonly [string, RegExp])[]; then?: (dialogue: Dialogue) => Promise<void> } = {},
 ): Promise<boolean> {
   const { port, tls, greeting, plain, answer, accepted } = protocols[service];
   const target = { host: to, port, tls, ...(from !== undefined && { from }) };
@@ -78,7 +80,7 @@ export function greeting({ client, to, from }: Visit, service: "pop3" | "sieve")
 
 /** Waits until the host's mail log holds a line that matches; resolves to it. */
 export async function logged(host: Host, pattern: RegExp): Promise<string> {
-  for (const until = Date.now() + 3000; Date.now() < until; ) {
+  for (const until = Date.now() + 3000; Date.now() < until;) {
     const line = (await host.mailLog()).split("\n").find((one) => pattern.test(one));
     if (line !== undefined) return line;
   }

@@ -28,6 +28,7 @@ export interface Reply {
 }
 
 const limitMs = 10_000;
+const quitMs = 1_000;
 
 /** The replies as far as the dialogue went: the last one is the RCPT's, or the one at which it ended. */
 export async function ask(link: Link, shell: Shell, question: Question): Promise<Reply[]> {
@@ -54,7 +55,7 @@ async function converse(stream: Duplex, question: Question): Promise<Reply[]> {
   let channel = new Channel(stream);
   const turn = async (step: Step, command?: string): Promise<boolean> => {
     const text = await channel.say(command);
-    replies.push({ step, code: Number(/^\d{3}/.exec(text)?.[0] ?? 0), text: printable(text, 500) });
+    replies.push(replyOf(step, text));
     return /^[23]/.test(text);
   };
   if (!(await turn("greeting")) || !(await turn("EHLO", `EHLO ${question.helo}`))) return replies;
@@ -66,8 +67,13 @@ async function converse(stream: Duplex, question: Question): Promise<Reply[]> {
     if (!(await turn("EHLO", `EHLO ${question.helo}`))) return replies;
   }
   if (await turn("MAIL", `MAIL FROM:<${question.sender}>`)) await turn("RCPT", `RCPT TO:<${question.recipient}>`);
-  channel.end();
+  await channel.quit();
   return replies;
+}
+
+function replyOf(step: Step, text: string): Reply {
+  const said = text.replaceAll("\r", "").trim();
+  return { step, code: Number(/^\d{3}/.exec(said)?.[0] ?? 0), text: printable(said, 500) };
 }
 
 export function offersTls(replies: readonly Reply[]): boolean {
@@ -108,8 +114,13 @@ class Channel {
     }
   }
 
-  end(): void {
-    if (!this.ended) this.stream.write("QUIT\r\n");
+  /** Awaits the reply for a moment: a stream that is destroyed at once takes the command with it, and a lost connection is logged. */
+  async quit(): Promise<void> {
+    if (this.ended) return;
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, quitMs)));
+    await Promise.race([this.say("QUIT"), patience]);
+    clearTimeout(timer);
   }
 }
 
@@ -125,7 +136,7 @@ async function askWithTools(
     return [{ step: "connect", code: 0, text: `no connection from the host to port ${port}` }];
   }
   return replies.flatMap(({ name, body }) => {
-    const text = printable(body, 500);
-    return text === "" ? [] : [{ step: name as Step, code: Number(/^\d{3}/.exec(text)?.[0] ?? 0), text }];
+    const reply = replyOf(name as Step, body);
+    return reply.text === "" ? [] : [reply];
   });
 }

@@ -1,4 +1,4 @@
-// check: validates and normalises the arguments before anything else. Called in previews, too, where values may be unknown.
+// check: validates the arguments before anything else. Called in previews, too, where values may be unknown.
 import { z } from "zod";
 import { contradictions, schemas } from "./schemas.js";
 import type { Inputs } from "./kind.js";
@@ -25,7 +25,7 @@ export function checkInputs(inputs: Inputs): { inputs: Inputs; failures: Failure
   if (!parsed.success) return { inputs, failures: parsed.error.issues.map(reasonOf) };
   const contradiction = contradictions[kind]?.(parsed.data);
   if (contradiction !== undefined) return { inputs, failures: [{ property: "", reason: contradiction }] };
-  return { inputs: JSON.parse(JSON.stringify(parsed.data)) as Inputs, failures: [] };
+  return { inputs, failures: [] };
 }
 
 function reasonOf(issue: { path: PropertyKey[]; message: string }): Failure {

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Operation, Result } from "../host/session.js";
 import type { Failure } from "./check.js";
+import { inOneForm } from "./forms.js";
 import type { Inputs, Kind, Outputs } from "./kind.js";
 import { kinds } from "./kinds/index.js";
 import { sessionOf } from "./sessions.js";
@@ -9,10 +10,11 @@ import { sessionOf } from "./sessions.js";
 type Args = Readonly<Record<string, unknown>>;
 
 export async function check(olds: Inputs, news: Inputs): Promise<{ inputs: Inputs; failures: Failure[] }> {
+  const inputs = inOneForm(news.identity.kind, news);
   // Checked before and unchanged: zod need not be loaded.
-  if (isDeepStrictEqual(olds, news)) return { inputs: news, failures: [] };
+  if (isDeepStrictEqual(olds, inputs)) return { inputs, failures: [] };
   const { checkInputs } = await import("./check.js");
-  return checkInputs(news);
+  return checkInputs(inputs);
 }
 
 export function diff(_id: string, olds: Outputs, news: Inputs): Promise<object> {

@@ -1,7 +1,8 @@
-// What each resource accepts, as zod schemas. Loaded only where inputs changed. No message repeats a value: an input may be secret.
+// What each resource accepts, as zod schemas of inputs in one form (forms.ts). Loaded only where inputs changed. No message
+// repeats a value: an input may be secret.
 import { isIP } from "node:net";
 import { z } from "zod";
-import { canonicalNetworks, networkProblem } from "./networks.js";
+import { networkProblem } from "./networks.js";
 
 const networks = z
   .array(
@@ -10,8 +11,7 @@ const networks = z
       if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
     }),
   )
-  .min(1, "must name at least one address or network")
-  .transform((texts, context) => (context.issues.length > 0 ? z.NEVER : canonicalNetworks(texts)));
+  .min(1, "must name at least one address or network");
 
 const text = z.string().regex(/^[^\p{Cc}]*$/u, "must not hold control characters or newlines");
 const port = z.number().int().min(1).max(65535);
@@ -35,9 +35,9 @@ const connection = z.looseObject({
   becomePassword: z.string().optional(),
 });
 
-const services = z.array(text).min(1, "must name at least one service").transform(sortedSet);
-
-const hostName = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
+/** The last label is no number: that would be a mistyped address. */
+const hostName =
+  /^(?=.{1,253}$)(?!(.*\.)?\d+$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
 
 /** By resource class, then by argument. */
 export const schemas = {
@@ -52,7 +52,6 @@ export const schemas = {
           .regex(/^[^\s/,{}=]+\/(inet|unix|pass|fifo)$/, 'must be a master.cf service such as "submission/inet"'),
       )
       .min(1, "must name at least one service, or be left out for main.cf")
-      .transform(sortedSet)
       .optional(),
   },
   MasterUser: {
@@ -83,13 +82,16 @@ export const schemas = {
       .string()
       .regex(/^[!%&*+,\/;=?^|~]$/, "must be one character of ! % & * + , / ; = ? ^ | ~ that occurs in no login")
       .optional(),
-    services: services.pipe(z.array(z.enum(["imap", "pop3", "sieve"], 'must be "imap", "pop3" or "sieve"'))).optional(),
+    services: z
+      .array(z.enum(["imap", "pop3", "sieve"], 'must be "imap", "pop3" or "sieve"'))
+      .min(1, "must name at least one service")
+      .optional(),
     allowedNetworks: networks.optional(),
   },
   RelayAcceptance: {
     connection,
     servers: networks,
-    milters: z.enum(["skip", "keep"], 'must be "skip" or "keep"').default("skip"),
+    milters: z.enum(["skip", "keep"], 'must be "skip" or "keep"'),
   },
   OutboundRelay: {
     connection,
@@ -99,8 +101,8 @@ export const schemas = {
         (name) => isIP(name) !== 0 || hostName.test(name),
         "must be an address or a host name, without brackets or port",
       ),
-    port: port.default(25),
-    onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"').default("fail"),
+    port,
+    onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"'),
     probeRecipient: z
       .string()
       .regex(/^[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253}$/i, "must be one mail address")
@@ -112,16 +114,8 @@ export const schemas = {
 export const contradictions: Readonly<
   Record<string, (inputs: Readonly<Record<string, unknown>>) => string | undefined>
 > = {
-  MasterUser: ({ password, passwordHash, username, separator }) => {
-    if (password !== undefined && passwordHash !== undefined)
-      return "password and passwordHash: give one of them, or neither";
-    if (typeof username === "string" && typeof separator === "string" && username.includes(separator)) {
-      return "username holds the separator: choose another separator or name";
-    }
-    return undefined;
-  },
+  MasterUser: ({ password, passwordHash }) =>
+    password !== undefined && passwordHash !== undefined
+      ? "password and passwordHash: give one of them, or neither"
+      : undefined,
 };
-
-function sortedSet(names: readonly string[]): string[] {
-  return [...new Set(names)].sort();
-}

@@ -43,7 +43,7 @@ export const masterUser: Kind<Args> = {
     const { tree, dialect, facts } = dovecot;
     const { host, files } = site.snapshot;
     const chosen = masterSeparator(tree, dialect, args.separator ?? separatorOfOthers(site, change));
-    if ("refuse" in chosen) throw new Refusal(`${host}: ${chosen.refuse}.`, "As said.");
+    if ("refuse" in chosen) throw refusal(host, chosen.refuse);
     if (args.username.includes(chosen.separator)) {
       throw new Refusal(
         `The username holds the separator "${chosen.separator}" of ${host}, so a login could not be split.`,
@@ -54,7 +54,7 @@ export const masterUser: Kind<Args> = {
     if ("refuse" in result) {
       throw new Refusal(
         `${host}: ${result.refuse}.`,
-        "Give Dovecot a userdb that knows its users (passwd, passwd-file, sql, ldap).",
+        "Give Dovecot a passdb that can look its users up (passwd-file, sql), or a userdb that knows them (passwd, passwd-file, sql, ldap).",
       );
     }
     const file = site.layout.passwordFile(facts.configFile);
@@ -81,6 +81,12 @@ export const masterUser: Kind<Args> = {
     };
   },
 };
+
+/** The reason ends in what to do about it. */
+function refusal(host: string, reason: string): Refusal {
+  const [, what = reason, cure = "see above"] = /^(.*): (.*)$/s.exec(reason) ?? [];
+  return new Refusal(`${host}: ${what}.`, `${cure.charAt(0).toUpperCase()}${cure.slice(1)}.`);
+}
 
 /** The separator that another resource of ours has already set. */
 function separatorOfOthers({ snapshot }: Site, { owner }: Change<Args>): string | undefined {

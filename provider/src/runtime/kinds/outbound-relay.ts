@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Refusal } from "../../host/errors.js";
 import { withoutOurs } from "../../host/plan.js";
 import type { Site } from "../../host/session.js";
+import type { PostfixFacts } from "../../host/snapshot.js";
 import { ask, offersTls, type Reply } from "../../host/smtp-dialogue.js";
 import { elements } from "../../postfix/lists.js";
 import { parameter } from "../../postfix/parameters.js";
@@ -78,13 +79,21 @@ function refuseUseless({ snapshot }: Site, { facts }: PostfixSite): void {
     ...["sender_dependent_default_transport_maps", "sender_dependent_relayhost_maps"]
       .filter((name) => set(name) !== "")
       .map((name) => `${name} = ${set(name)}`),
-    ...facts.wildcardTransports.map((map) => `the "*" entry of ${map} (transport_maps)`),
+    ...[
+      ...facts.wildcardTransports,
+      ...inlineMaps(facts, "transport_maps").filter((map) => /[{,\s]\*\s*=/.test(map)),
+    ].map((map) => `the "*" entry of ${map} (transport_maps)`),
   ];
   if (stronger.length === 0) return;
   throw new Refusal(
     `relayhost would have no effect on ${snapshot.host}: ${stronger.join("; ")} goes before it.`,
     "Route the outbound mail there, or take it out first.",
   );
+}
+
+/** Maps with blanks in them, which the programs on the host do not take apart. */
+function inlineMaps({ effective }: PostfixFacts, name: string): string[] {
+  return elements(effective[name] ?? "").filter((map) => /\s/.test(map));
 }
 
 const verifying = ["dane-only", "fingerprint", "verify", "secure"];
@@ -102,10 +111,10 @@ function refuseHarm(args: Args, site: Site, { facts }: PostfixSite): void {
   if (addresses.includes(args.server)) {
     throw new Refusal(`${args.server} is ${host} itself: its outbound mail would loop.`, "Name the new server.");
   }
-  const passwords = site.answer("smtp_sasl_password_maps")?.text ?? "";
-  if (facts.effective["smtp_sasl_auth_enable"] === "yes" && passwords !== "") {
+  const leak = facts.effective["smtp_sasl_auth_enable"] === "yes" ? leakOf(args, site, facts) : undefined;
+  if (leak !== undefined) {
     throw new Refusal(
-      `${host} would send a relay's password to ${args.server}: ${passwords} has an entry that matches it (smtp_sasl_password_maps).`,
+      `${host} ${leak} (smtp_sasl_password_maps).`,
       "Make the entry name the old relay alone, or set smtp_sasl_auth_enable = no while the new server relays by address.",
     );
   }
@@ -116,6 +125,20 @@ function refuseHarm(args: Args, site: Site, { facts }: PostfixSite): void {
       `Add an entry for ${relayhostOf(args)} to smtp_tls_policy_maps, such as "${relayhostOf(args)} encrypt".`,
     );
   }
+}
+
+/** Which passwords, meant for another relay, the new server would get. */
+function leakOf({ server }: Args, site: Site, facts: PostfixFacts): string | undefined {
+  const maps = "smtp_sasl_password_maps";
+  const matching = site.answer(maps)?.text ?? "";
+  if (matching !== "") return `would send a relay's password to ${server}: ${matching} has an entry that matches it`;
+  if ((facts.effective[maps] ?? "") === "") return undefined;
+  // Looked up by sender, an entry matches whatever the server.
+  if (facts.effective["smtp_sender_dependent_authentication"] === "yes")
+    return `would send its users' relay passwords to ${server}: smtp_sender_dependent_authentication = yes`;
+  return inlineMaps(facts, maps).length > 0
+    ? `may send a relay's password to ${server}: it cannot tell whether a map written inline has an entry that matches it`
+    : undefined;
 }
 
 /** Domains for which the host is a relay, not the destination: their mail takes relayhost, too. */
@@ -132,6 +155,15 @@ function diverted({ facts }: PostfixSite): string[] {
 function refusalOf(args: Args, { snapshot }: Site, replies: readonly Reply[], level: string): Refusal | undefined {
   const last = replies.at(-1);
   const at = relayhostOf(args);
+  const named = replies.findLast(({ step }) => step === "EHLO")?.text ?? "";
+  const myhostname = snapshot.postfix?.effective["myhostname"] ?? "";
+  if (/^250[- ](\S+)/.exec(named)?.[1]?.toLowerCase() === myhostname.toLowerCase()) {
+    // smtp(8): "mail for [...] loops back to myself", a permanent error.
+    return new Refusal(
+      `${at} answers EHLO as ${myhostname}, which is this host's own name (myhostname): Postfix would take it for itself and bounce all outbound mail.`,
+      "Give the new server a host name of its own, or this host another myhostname.",
+    );
+  }
   if (last?.step === "RCPT" && last.code >= 200 && last.code < 300) {
     if (level !== "encrypt" || offersTls(replies)) return undefined;
     return new Refusal(
@@ -145,12 +177,12 @@ function refusalOf(args: Args, { snapshot }: Site, replies: readonly Reply[], le
       : `it answered ${last.step} with "${last.text}"`;
   return new Refusal(
     `${at} would not relay what ${snapshot.host} sends: ${said}.`,
-    cures[last?.step ?? "connect"](args, snapshot.host),
+    cures[last?.step ?? "connect"](args, snapshot.addresses),
   );
 }
 
 /** By the step at which the new server refused: what to set there (names as in Stalwart). */
-const cures: Record<Reply["step"], (args: Args, host: string) => string> = {
+const cures: Record<Reply["step"], (args: Args, addresses: readonly string[]) => string> = {
   connect: ({ port }) => `Check that the new server listens on port ${port} and that no firewall is between.`,
   greeting: () =>
     "The new server closes or refuses the connection: it is throttled or banned there. Add this host to AllowedIp (that ends a ban), and look at MtaInboundThrottle.",
@@ -158,6 +190,6 @@ const cures: Record<Reply["step"], (args: Args, host: string) => string> = {
     "Give this host a fully qualified name: smtp_helo_name, or myhostname, in main.cf (MtaStageEhlo.rejectNonFqdn on the new server).",
   STARTTLS: () => "Check the TLS certificate of the new server's port 25.",
   MAIL: () => "Allow this host on the new server (MtaStageAuth, SenderAuth), by its address.",
-  RCPT: (_, host) =>
-    `On the new server let MtaStageRcpt.allowRelaying be true for this host (\`remote_ip == '<address of ${host}>'\`), reload its settings, and add the host to AllowedIp before mail flows.`,
+  RCPT: (_, addresses) =>
+    `On the new server let MtaStageRcpt.allowRelaying be true for this host's address (\`remote_ip == '${addresses[0] ?? "192.0.2.1"}'\`, or what the new server sees it as), reload its settings, and add the address to AllowedIp before mail flows.`,
 };
