@@ -63,7 +63,7 @@ export async function login(
       await dialogue.send(line);
       await dialogue.expect(reply);
     }
-    await dialogue.send(plain(Buffer.from(`\0${user}\0${password}`, "latin1").toString("base64")));
+    await dialogue.send(plain(Buffer.from(`\0${user}\0${password}`).toString("base64")));
     const ok = accepted.test(await dialogue.expect(answer));
     if (ok) await then?.(dialogue);
     return ok;

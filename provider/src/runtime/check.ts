@@ -11,22 +11,38 @@ export interface Failure {
   readonly reason: string;
 }
 
-export function checkInputs(inputs: Inputs): { inputs: Inputs; failures: Failure[] } {
-  const kind = inputs.identity.kind;
+/** `news` as the program gives them, so that a reason names an entry by its place there; `inputs`: the same in one form. */
+export function checkInputs(news: Inputs, inputs: Inputs): { inputs: Inputs; failures: Failure[] } {
+  const kind = news.identity.kind;
   const shape = schemas[kind as keyof typeof schemas] as z.ZodRawShape | undefined;
   if (!shape)
     return {
       inputs,
       failures: [{ property: "", reason: `${kind} is not a resource of this release: update the package` }],
     };
-  const known = Object.fromEntries(Object.entries(shape).filter(([name]) => !holdsUnknown(inputs[name])));
-  const parsed = z.looseObject(known).safeParse(inputs);
+  const known = Object.fromEntries(Object.entries(shape).filter(([name]) => !holdsUnknown(news[name])));
+  const parsed = z.looseObject(known).safeParse(news, { error: whatToWrite });
   // The engine prints the value of a property that a failure names, secret or not: so the name goes into the reason.
   if (!parsed.success) return { inputs, failures: parsed.error.issues.map(reasonOf) };
   const contradiction = contradictions[kind]?.(parsed.data);
   if (contradiction !== undefined) return { inputs, failures: [{ property: "", reason: contradiction }] };
   return { inputs, failures: [] };
 }
+
+/** Where a schema has no words of its own. */
+const whatToWrite: z.core.$ZodErrorMap = (issue) => {
+  switch (issue.code) {
+    case "invalid_type":
+      if (issue.input === undefined) return "must be given";
+      return issue.expected === "array" ? "must be a list" : `must be of type ${issue.expected}`;
+    case "too_small":
+      return `must be ${issue.minimum} or more`;
+    case "too_big":
+      return `must be ${issue.maximum} or less`;
+    default:
+      return undefined;
+  }
+};
 
 function reasonOf(issue: { path: PropertyKey[]; message: string }): Failure {
   const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");

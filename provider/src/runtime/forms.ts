@@ -1,5 +1,5 @@
 // Arguments in one form, however they were written: so that order, case, duplicates and "/32" are no change. Total: what is not
-// valid stays as it is, for the schemas to refuse. Without zod, which takes longer to load than all else in an `up` of no change.
+// valid stays as it is and is refused by the schemas. Without zod, which takes longer to load than all else in an `up` of no change.
 import { isIP } from "node:net";
 import { canonicalNetworks, networkProblem } from "./networks.js";
 

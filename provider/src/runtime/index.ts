@@ -14,7 +14,7 @@ export async function check(olds: Inputs, news: Inputs): Promise<{ inputs: Input
   // Checked before and unchanged: zod need not be loaded.
   if (isDeepStrictEqual(olds, inputs)) return { inputs, failures: [] };
   const { checkInputs } = await import("./check.js");
-  return checkInputs(inputs);
+  return checkInputs(news, inputs);
 }
 
 export function diff(_id: string, olds: Outputs, news: Inputs): Promise<object> {

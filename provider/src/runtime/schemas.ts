@@ -1,5 +1,4 @@
-// What each resource accepts, as zod schemas of inputs in one form (forms.ts). Loaded only where inputs changed. No message
-// repeats a value: an input may be secret.
+// What each resource accepts, as zod schemas. Loaded only where inputs changed. No message repeats a value: an input may be secret.
 import { isIP } from "node:net";
 import { z } from "zod";
 import { networkProblem } from "./networks.js";
@@ -91,7 +90,7 @@ export const schemas = {
   RelayAcceptance: {
     connection,
     servers: networks,
-    milters: z.enum(["skip", "keep"], 'must be "skip" or "keep"'),
+    milters: z.enum(["skip", "keep"], 'must be "skip" or "keep"').optional(),
   },
   OutboundRelay: {
     connection,
@@ -101,8 +100,8 @@ export const schemas = {
         (name) => isIP(name) !== 0 || hostName.test(name),
         "must be an address or a host name, without brackets or port",
       ),
-    port,
-    onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"'),
+    port: port.optional(),
+    onRefusal: z.enum(["fail", "warn"], 'must be "fail" or "warn"').optional(),
     probeRecipient: z
       .string()
       .regex(/^[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9.-]{1,253}$/i, "must be one mail address")
