@@ -8,6 +8,7 @@ import {
   PostfixXclientTrust,
   RelayAcceptance,
 } from "pulumi-dovecot-postfix";
+import { during, nothing } from "../support/counts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { createStack, type TestStack } from "../support/stack.js";
 
@@ -54,16 +55,10 @@ for (const debian of debians) {
     });
 
     it("up takes 1 connection, 1 observation, 1 commit and 1 reload a daemon, and tells so", async () => {
-      const before = await counts(source);
-      const { stdout, changes } = await stack.up();
-      assert.equal(changes.create, 6);
-      const { connections, commands, dovecotReloads, postfixReloads } = since(before, await counts(source));
-      assert.deepEqual(
-        { connections, dovecotReloads, postfixReloads },
-        { connections: 1, dovecotReloads: 1, postfixReloads: 1 },
-      );
-      assert.equal(commands, 2, "one observation and one commit");
-      assert.match(stdout, /dovecot: wrote \S+.*1 reload.*postfix: wrote \S+.*1 reload.*\(\d+ ms\)/);
+      const { result, counts } = await during(source, () => stack.up());
+      assert.equal(result.changes.create, 6);
+      assert.deepEqual(counts, { connections: 1, commands: 2, dovecotReloads: 1, postfixReloads: 1 });
+      assert.match(result.stdout, /dovecot: wrote \S+.*1 reload.*postfix: wrote \S+.*1 reload.*\(\d+ ms\)/);
     });
 
     it("outputs are the effective values", async () => {
@@ -85,15 +80,9 @@ for (const debian of debians) {
     });
 
     it("a second up opens no connection and reloads nothing", async () => {
-      const before = await counts(source);
-      const { changes } = await stack.up();
-      assert.deepEqual(changes, { same: 6 });
-      assert.deepEqual(since(before, await counts(source)), {
-        connections: 0,
-        commands: 0,
-        dovecotReloads: 0,
-        postfixReloads: 0,
-      });
+      const { result, counts } = await during(source, () => stack.up());
+      assert.deepEqual(result.changes, { same: 6 });
+      assert.deepEqual(counts, nothing);
     });
 
     it("refresh finds nothing and writes nothing", async () => {
@@ -108,11 +97,9 @@ for (const debian of debians) {
       const refreshed = await stack.refresh();
       assert.equal(refreshed.changes["update"], 1);
       assert.match(refreshed.stdout, /drift/);
-      const before = await counts(source);
-      const { changes } = await stack.up();
-      assert.deepEqual(changes, { same: 5, update: 1 });
-      const { dovecotReloads, postfixReloads } = since(before, await counts(source));
-      assert.deepEqual({ dovecotReloads, postfixReloads }, { dovecotReloads: 0, postfixReloads: 1 });
+      const { result, counts } = await during(source, () => stack.up());
+      assert.deepEqual(result.changes, { same: 5, update: 1 });
+      assert.deepEqual(counts, { connections: 1, commands: 2, dovecotReloads: 0, postfixReloads: 1 });
       assert.match(await source.run("postconf -h mynetworks"), new RegExp(`${next.address}/32`));
     });
 
@@ -125,43 +112,10 @@ for (const debian of debians) {
     });
 
     it("destroy takes 1 connection and 1 reload a daemon, and not a byte is different", async () => {
-      const before = await counts(source);
-      await stack.destroy();
-      const { connections, commands, dovecotReloads, postfixReloads } = since(before, await counts(source));
-      assert.deepEqual(
-        { connections, dovecotReloads, postfixReloads },
-        { connections: 1, dovecotReloads: 1, postfixReloads: 1 },
-      );
-      assert.equal(commands, 2);
+      const { counts } = await during(source, () => stack.destroy());
+      assert.deepEqual(counts, { connections: 1, commands: 2, dovecotReloads: 1, postfixReloads: 1 });
       assert.deepEqual(await source.files(), pristine);
       await source.run("doveadm who && postfix status");
     });
   });
-}
-
-interface Counts {
-  connections: number;
-  commands: number;
-  dovecotReloads: number;
-  postfixReloads: number;
-}
-
-async function counts(host: Host): Promise<Counts> {
-  const [auth, mail] = await Promise.all([host.authLog(), host.mailLog()]);
-  const count = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].length;
-  return {
-    connections: count(auth, /Accepted publickey for root/g),
-    commands: count(auth, /Starting session: command/g),
-    dovecotReloads: count(mail, /SIGHUP received - reloading configuration/g),
-    postfixReloads: count(mail, /postfix\/master\[\d+\]: reload/g),
-  };
-}
-
-function since(before: Counts, after: Counts): Counts {
-  return {
-    connections: after.connections - before.connections,
-    commands: after.commands - before.commands,
-    dovecotReloads: after.dovecotReloads - before.dovecotReloads,
-    postfixReloads: after.postfixReloads - before.postfixReloads,
-  };
 }

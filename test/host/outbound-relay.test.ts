@@ -74,9 +74,9 @@ function promises(debian: Debian): void {
     const [old, sasl] = ["[old.example.net]:2525", "/etc/postfix/relay-password"];
     await configure(
       host,
-      `postconf -X relayhost; printf 'relayhost=\\t ${old}  \\n# the end' >>${mainCf}
+      `postconf -e smtp_sasl_auth_enable=yes smtp_sasl_password_maps=texthash:${sasl}; postconf -X relayhost
        echo '${old} user:secret' >${sasl}
-       postconf -e smtp_sasl_auth_enable=yes smtp_sasl_password_maps=texthash:${sasl}`,
+       printf 'relayhost=\\t ${old}  \\n# the end' >>${mainCf}`,
     );
     await holding(host, { kind }, args, async ({ outs }) => {
       assert.deepEqual([outs["relayhost"], outs["previousRelayhost"]], [`[${server.address}]:25`, old]);
@@ -146,7 +146,11 @@ function promises(debian: Debian): void {
       { settings: sasl(`[${server.address}]:25`), why: /would send a relay's password to/ },
       {
         settings: `smtp_sasl_auth_enable=yes 'smtp_sasl_password_maps=inline:{ { ${server.address} = user:secret } }'`,
-        why: /cannot tell whether/,
+        why: /one is written in the list itself/,
+      },
+      {
+        settings: "smtp_sasl_auth_enable=yes smtp_sasl_password_maps=static:user:secret",
+        why: /one is written in the list itself/,
       },
       {
         settings: `${sasl("alice@example.com")}; postconf -e smtp_sender_dependent_authentication=yes`,

@@ -21,7 +21,7 @@ export async function reset(host: Host): Promise<void> {
   );
 }
 
-/** Changes settings as an operator would; a main.cf of this very second would make each of Postfix's programs wait. */
+/** Changes settings as an operator would; a file of this very second would make each of Postfix's programs wait. */
 export async function configure(host: Host, script: string): Promise<void> {
   await write(host, script);
   await host.run("postfix reload 2>/dev/null; sleep 0.1");
@@ -29,7 +29,7 @@ export async function configure(host: Host, script: string): Promise<void> {
 
 /** Like configure, but Postfix is not told. */
 export async function write(host: Host, script: string): Promise<void> {
-  await host.run(`set -e\n${script}\ntouch -d '1 minute ago' ${mainCf} ${masterCf}`);
+  await host.run(`set -e\n${script}\nfind /etc/postfix -type f -mmin -1 -exec touch -d '1 minute ago' {} +`);
 }
 
 /** All that Postfix reads, and the ledger. */

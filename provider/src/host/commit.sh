@@ -12,10 +12,11 @@
 #   effective ID doveconf|postconf|service SELECTOR NAME WORD   WORD must be in the effective value ("": only report it)
 #   reload                                       the daemon takes its configuration anew, once
 #   flush                                        forget cached logins
-#   forget                                       nothing of ours is left: DIR goes, too
 #
 # Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
-# journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back.
+# journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back. Where somebody has
+# edited a file with our change in it meanwhile, the edit stays, and so does the ledger that can take our change out of it;
+# the ledger of before is then ledger.before.json, and the next operation reads both.
 set -u
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -24,8 +25,18 @@ export PATH LC_ALL
 
 frame() { printf '\n%s %s\n' "$nonce" "$*"; }
 
-# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9).
-run() { timeout 10 "$@" </dev/null 9<&-; }
+# within SECONDS: what is run from here on has ended by then, whatever hangs.
+within() { deadline=$(($(date +%s) + $1)); }
+
+# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9). KILL, because we ignore TERM and
+# busybox's timeout would hand that down.
+run() {
+  seconds=$((deadline - $(date +%s)))
+  [ "$seconds" -lt 6 ] || seconds=6
+  [ "$seconds" -gt 0 ] || seconds=1
+  timeout -s KILL "$seconds" "$@" </dev/null 9<&-
+}
+hung() { [ "$1" -ge 124 ]; }
 
 # fail STEP TEXT: tells what failed; the caller undoes.
 fail() {
@@ -45,12 +56,12 @@ each() {
     check) words=2 ;;
     probe) words=6 ;;
     effective) words=6 ;;
-    reload | flush | forget) words=1 ;;
+    reload | flush) words=1 ;;
     *) fail protocol "unknown record $1"; return 1 ;;
     esac
     case $phase.$1 in
-    expect.file | expect.gone | save.file | save.gone | stage.file | check.check | place.file | place.gone | \
-      baseline.probe | prove.probe | effective.effective | has.reload | has.flush | has.forget)
+    expect.file | expect.gone | save.file | save.gone | save.probe | stage.file | check.check | place.file | place.gone | \
+      baseline.probe | prove.probe | effective.effective | has.reload | has.flush)
       "${phase}_$1" "$@" || return 1
       ;;
     esac
@@ -58,7 +69,8 @@ each() {
   done
 }
 
-digest() { if [ -f "$1" ]; then sha256sum <"$1" | cut -c1-64; else echo absent; fi; }
+sha256() { sha256sum | cut -c1-64; }
+digest() { if [ -f "$1" ]; then sha256 <"$1"; else echo absent; fi; }
 
 # --- expect: the files are still those that the plan was made from.
 expect_file() { [ "$(digest "$2")" = "$3" ] || { frame changed "$daemon"; printf '%s\n' "$2"; return 1; }; }
@@ -66,26 +78,29 @@ expect_gone() { expect_file "$@"; }
 
 # --- save: a copy of every file that will change, armed by one rename.
 save_file() {
-  number=$((number + 1))
-  new=absent
-  [ "$1" = gone ] || new=$(printf '%b' "$6" | sha256sum | cut -c1-64)
+  number=$((number + 1)) copy=- new=absent
+  [ "$1" = gone ] || new=$(printf '%b' "$6" | sha256)
   if [ -f "$2" ]; then
-    cp -a -- "$2" "$dir/journal.new/$number" || { fail save "cannot copy $2 to $dir"; return 1; }
-    printf '%s %s %s\n' "$number" "$new" "$2"
-  else
-    printf '%s %s %s\n' - "$new" "$2"
-  fi >>"$dir/journal.new/files" || { fail save "cannot write the journal in $dir"; return 1; }
+    copy=$number
+    cp -a -- "$2" "$dir/journal.new/$copy" 2>"$work/said" || { fail save "cannot copy $2 to $dir: $(cat "$work/said")"; return 1; }
+  fi
+  printf '%s %s %s\n' "$copy" "$new" "$2" >>"$dir/journal.new/files" || { fail save "cannot write the journal in $dir"; return 1; }
 }
 save_gone() { save_file "$@"; }
+save_probe() { printf '%s ' "$@" >>"$dir/journal.new/probes"; }
 
 save() {
   rm -rf -- "$dir/journal.new"
-  { mkdir -p -- "$dir/journal.new" && echo "$nonce" >"$dir/journal.new/id" && echo >>"$dir/journal.new/files"; } || { fail save "cannot create the ledger's directory $dir"; return 1; }
+  { mkdir -- "$dir/journal.new" && printf '' >"$dir/journal.new/probes" && echo "$nonce" >"$dir/journal.new/id"; } 2>/dev/null ||
+    { fail save "cannot write in $dir (disk full?)"; return 1; }
   number=0
   each save "$@" || return 1
-  sync "$dir/journal.new" 2>/dev/null || sync
+  durable "$dir/journal.new"/* "$dir/journal.new"
   mv -- "$dir/journal.new" "$dir/journal" || { fail save "cannot arm the journal in $dir"; return 1; }
 }
+
+# After a power cut a renamed file could be empty, if its bytes were not on the disk before.
+durable() { run sync -- "$@" 2>/dev/null || run sync; }
 
 # --- stage: the new bytes beside the old file, with its owner, mode and attributes.
 stage_file() {
@@ -96,7 +111,8 @@ stage_file() {
   fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
   # Postfix's programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
   [ "$daemon" != postfix ] || touch -d "@$(($(date +%s) - 3))" -- "$2.pulumi-new"
-  [ "$(printf '%b' "$6" | sha256sum | cut -c1-64)" = "$(digest "$2.pulumi-new")" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
+  durable "$2.pulumi-new"
+  [ "$(printf '%b' "$6" | sha256)" = "$(digest "$2.pulumi-new")" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
 }
 
 # --- check: the daemon's own tool reads the staged result before it is live.
@@ -106,7 +122,7 @@ check_check() {
     sed -n '/^[[:space:]]*dovecot_config_version/{p;q;}' "$config"
     printf '!include %s\n!include %s\n' "$config" "$2.pulumi-new"
   } >"$work/staged.conf"
-  said=$(run doveconf -c "$work/staged.conf" -n 2>&1 >/dev/null) || { fail check "doveconf refuses the new settings: $said"; return 1; }
+  said=$(run doveconf -c "$work/staged.conf" -n 2>&1 >/dev/null) || { hung $? && said='it does not end'; fail check "doveconf refuses the new settings: $said"; return 1; }
 }
 
 # --- place: one rename a file. A file with other hard links keeps them: its bytes are written in place.
@@ -117,8 +133,15 @@ put() {
     mv -f -- "$1.pulumi-new" "$1"
   fi
 }
-place_file() { put "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }; }
-place_gone() { rm -f -- "$2" 2>"$work/said" || { fail place "cannot remove $2: $(cat "$work/said")"; return 1; }; }
+# Somebody may have edited the file since `expect`.
+place_file() {
+  expect_file "$@" || return 1
+  put "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }
+}
+place_gone() {
+  expect_file "$@" || return 1
+  rm -f -- "$2" 2>"$work/said" || { fail place "cannot remove $2: $(cat "$work/said")"; return 1; }
+}
 
 # --- probes: a service lives when it greets and answers.
 # probe_once KIND HOST PORT MODE: prints the dialogue.
@@ -128,7 +151,7 @@ probe_once() {
     level='-l may'
     [ "$4" != implicit-tls ] || level='-w -l encrypt'
     # shellcheck disable=SC2086 # options
-    run posttls-finger -c $level -t 4 -T 4 "[$2]:$3" 2>&1
+    run posttls-finger -c $level -t 4 -T 4 "[$2]:$3" 2>&1 || echo "posttls-finger ended with status $?"
     ;;
   # The quick proof that auth lives: begin PLAIN and abort it, which is no failed login.
   imap) printf 'a AUTHENTICATE PLAIN\r\n*\r\nb LOGOUT\r\n' | tls "$@" ;;
@@ -141,13 +164,13 @@ probe_once() {
 # tls KIND HOST PORT MODE: sends stdin, prints the answer.
 tls() {
   if [ "$4" = implicit-tls ]; then set -- "$2:$3"; else set -- "$2:$3" -starttls "$1"; fi
-  timeout 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
+  timeout -s KILL 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
 }
 
 # lives KIND FILE: judges a dialogue. posttls-finger exits 0 whatever happens, and tells of a good session only its TLS.
 lives() {
   case $1 in
-  smtp) ! grep -qvE 'TLS connection established to|subject_CN=|certificate' "$2" ;;
+  smtp) [ -f "$2" ] && ! grep -qvE 'TLS connection established to|subject_CN=|certificate' "$2" ;;
   imap) grep -q '^b OK' "$2" ;;
   pop3) grep -q '^+ ' "$2" ;;
   sieve) grep -q '^OK ' "$2" ;;
@@ -170,6 +193,7 @@ prove_probe() {
     frame broken-before "$daemon" "$2"
     tail -n 3 "$work/before.$count"
   fi
+  return 0 # nobody may be there to read it
 }
 
 # probes RECORD...: all at once; a second round for what a busy host answered too late.
@@ -190,13 +214,13 @@ probes() {
 # --- reload: once, and only of a daemon that runs.
 has_reload() { reload=yes; }
 has_flush() { flush=yes; }
-has_forget() { forget=yes; }
 
+# running: status 0 it does, 124 and more: its tool does not end.
 running() {
   case $daemon in
-  dovecot) run doveadm who >/dev/null 2>&1 ;;
-  postfix) run postfix status >/dev/null 2>&1 ;;
-  esac
+  dovecot) run doveadm who ;;
+  postfix) run postfix status ;;
+  esac >/dev/null 2>&1
 }
 
 # The daemons take the signal and go on; a probe that comes at once could still meet a process of before.
@@ -204,28 +228,32 @@ reload_daemon() {
   case $daemon in
   dovecot)
     before=$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)
-    run doveadm reload >"$work/said" 2>&1 || return 1
+    run doveadm reload >"$work/said" 2>&1 || { hung $? && echo 'doveadm reload does not end' >"$work/said"; return 1; }
     for _ in 1 2 3 4 5 6 7 8 9 10; do
       [ "$before" = "$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)" ] || return 0
       sleep 0.1
     done
     ;;
   postfix)
-    run postfix reload >"$work/said" 2>&1 || return 1
+    run postfix reload >"$work/said" 2>&1 || { hung $? && echo 'postfix reload does not end' >"$work/said"; return 1; }
     sleep 0.1
     ;;
   esac
 }
 
 # A Postfix service whose process died at its start is throttled by master for 60 s, and a reload does not end that
-# (measured on 3.7 and 3.10): only a new start does.
-restart_postfix() {
+# (measured on 3.7 and 3.10): only a new start does. And a daemon that a reload has ended must be started.
+restart_daemon() {
   if [ -d /run/systemd/system ]; then
-    timeout 20 systemctl restart postfix </dev/null 9<&-
-  else
+    set -- systemctl restart "$daemon"
+  elif [ "$daemon" = postfix ]; then
     run postfix stop
-    timeout 20 postfix start </dev/null 9<&-
+    set -- postfix start
+  else
+    set -- dovecot
   fi >/dev/null 2>&1
+  timeout -s KILL 15 "$@" </dev/null >/dev/null 2>&1 9<&-
+  within 10
 }
 
 # --- effective: what the daemon's own tool says the value is now.
@@ -264,24 +292,60 @@ log_words() {
 
 # --- undo: the journal's bytes back, unless somebody has put their own there meanwhile.
 undo_files() {
-  left=''
-  while read -r number new path; do
-    [ -n "$path" ] || continue
-    rm -f -- "$path.pulumi-new"
-    now=$(digest "$path")
-    old=absent
-    [ "$number" = - ] || old=$(digest "$dir/journal/$number")
-    if [ "$now" = "$old" ]; then
-      continue
-    elif [ "$now" != "$new" ]; then
-      left="$left $path"
-    elif [ "$number" = - ]; then
-      rm -f -- "$path"
-    else
-      cp -a -- "$dir/journal/$number" "$path.pulumi-new" && put "$path"
-    fi || left="$left $path"
-  done <"$dir/journal/files"
+  left='' lost=''
+  each_saved outside put_back
+  if [ -z "$left" ]; then each_saved inside put_back; else each_saved inside keep_both; fi
   [ -z "$left" ] || { frame left "$daemon"; printf '%s\n' "$left"; }
+  [ -z "$lost" ] || { frame lost "$daemon"; printf '%s\n' "$lost"; }
+}
+
+# each_saved outside|inside FUNCTION: for the files of the journal that are outside or inside the ledger's directory, with
+# $path, $saved (its copy; empty: it was not there), $old and $new (digests) and $now.
+each_saved() {
+  while read -r copy new path; do
+    case $path in "$dir"/*) where=inside ;; *) where=outside ;; esac
+    [ "$where" = "$1" ] || continue
+    saved='' old=absent now=$(digest "$path")
+    [ "$copy" = - ] || { saved=$dir/journal/$copy old=$(digest "$dir/journal/$copy"); }
+    "$2"
+  done <"$dir/journal/files"
+}
+
+put_back() {
+  staged=no
+  if [ -f "$path.pulumi-new" ]; then
+    staged=yes
+    ! torn || now=$new
+    rm -f -- "$path.pulumi-new"
+  fi
+  if [ "$now" = "$old" ]; then
+    :
+  elif [ "$now" != "$new" ]; then
+    # Not ours, not of before: an edit. Had ours not been placed yet, there is nothing of ours in it.
+    [ "$staged" = yes ] || [ "$new" = absent ] || left="$left $path"
+  elif [ -z "$saved" ]; then
+    rm -f -- "$path" || lost="$lost $path"
+  else
+    { cp -a -- "$saved" "$path.pulumi-new" && put "$path"; } || overwrite || lost="$lost $path"
+  fi
+}
+
+# torn: a write in place (of a file with other hard links) was cut off.
+torn() { [ "$(head -c "$(($(wc -c <"$path")))" "$path.pulumi-new" | sha256)" = "$now" ]; }
+
+# On a full disk there may be no room for one file more, but for the same one.
+overwrite() {
+  rm -f -- "$path.pulumi-new"
+  cat -- "$saved" >"$path" && [ "$(digest "$path")" = "$old" ]
+}
+
+# What of ours is in an edited file, the newer ledger knows; what is in the files that were put back, the older.
+keep_both() {
+  [ -n "$saved" ] || return 0
+  case $path in
+  */ledger.json) cp -a -- "$saved" "$dir/ledger.before.json" ;;
+  *) [ "$now" != absent ] || cp -a -- "$saved" "$path" ;;
+  esac
 }
 
 clear_journal() {
@@ -289,68 +353,79 @@ clear_journal() {
 }
 
 forget_empty() { # nothing of ours in it: no directory either
+  [ ! -d "$dir/journal" ] || return 0
   rm -rf -- "$dir/journal.new" "$dir/journal.done" "$work"
+  rm -f -- "$dir"/*.pulumi-new "$dir"/before/*.pulumi-new
   rmdir -- "$dir/before" 2>/dev/null
   rmdir -- "$dir" 2>/dev/null && rmdir -- "${dir%/*}" 2>/dev/null
   return 0
 }
 
-undo() {
-  undo_files
-  if [ "$reload" = yes ] && running; then
-    reload_daemon
+# settle RECORD...: the daemon takes the old files, and is asked whether it lives. No reload for what was never in place.
+settle() {
+  within 10
+  if [ "$reload" = yes ] && [ -e "$dir/journal/live" ]; then
+    if running || hung $?; then reload_daemon; else restart_daemon; fi
     if ! probes "$@" && [ "$daemon" = postfix ]; then
-      restart_postfix
+      restart_daemon
       probes "$@"
     fi
   fi
-  clear_journal
+  [ -n "$lost" ] || clear_journal
+  forget_empty
 }
 
 # The watchdog waits for the lock, which the commit holds while it lives. Is there still a journal then, the commit died.
-# It holds no descriptor of the SSH session, so it outlives it; after 60 s it ends a commit that hangs. It is a child of
+# It holds no descriptor of the SSH session, so it outlives it; after 50 s it ends a commit that hangs. It is a child of
 # nobody here, or `wait` would wait for it.
 watchdog() {
   pid=$1 id=$2
   shift 2
   exec 9<&- >/dev/null 2>&1 </dev/null 8</var/lib
-  flock -w 60 8 || { kill -9 "$pid" && flock -w 15 8; }
-  [ "$(cat "$dir/journal/id")" != "$id" ] || { mkdir -p -- "$work" && undo "$@"; forget_empty; }
+  flock -w 50 8 || { armed && kill -9 "$pid" && flock -w 5 8; } || return
+  ! armed || { undo_files; settle "$@"; }
 }
+armed() { [ "$(cat "$dir/journal/id")" = "$id" ]; }
 
 # transaction DAEMON DIR RECORD...
 transaction() {
   daemon=$1 dir=$2 work=$2/work
   shift 2
-  reload=no flush=no forget=no count=0
+  recover "$daemon" "$dir" # what another operation left since the observation
+  [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
+  reload=no flush=no count=0 silent=''
+  within 12
   each has "$@" || return 1
   each expect "$@" || return 1
-  mkdir -p -- "$work" 2>/dev/null || { fail save "cannot create the ledger's directory $dir (disk full, or read-only?)"; return 1; }
-  log_mark
-  [ "$reload" = no ] || { running || reload=stopped; }
+  { mkdir -p -- "$work" && log_mark; } 2>/dev/null || { fail save "cannot write in the ledger's directory $dir (disk full, or read-only?)"; forget_empty; return 1; }
+  if [ "$reload" = yes ]; then
+    running || { hung $? && reload=unknown || reload=stopped; }
+    [ "$reload" != unknown ] || { fail running "its own tool does not end"; forget_empty; return 1; }
+  fi
   [ "$reload" != yes ] || { each baseline "$@"; [ "$daemon" != dovecot ] || run doveadm who -1 >"$work/sessions" 2>/dev/null; }
   if ! { save "$@" && each stage "$@" && each check "$@"; }; then
-    abandon "$@"
+    abandon
     return 1
   fi
   wait
   (watchdog "$$" "$nonce" "$@" &)
+  # (Not `:`, a special builtin: where it cannot write, dash exits.)
+  printf '' >"$dir/journal/live"
+  within 9
   if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
     each effective "$@" && { [ "$reload" != yes ] || probes "$@" || fail prove "$silent"; }; then
-    [ "$flush" = no ] || run doveadm auth cache flush >/dev/null 2>&1
     clear_journal
+    [ "$flush" = no ] || run doveadm auth cache flush >/dev/null 2>&1
     frame committed "$daemon" "$reload"
     [ ! -f "$work/sessions" ] || tail -n +2 "$work/sessions" | awk '{ print $2 }' | sort | uniq -c
-    [ "$forget" = no ] || rm -rf -- "$dir/before"
-    rm -rf -- "$work"
-    [ "$forget" = no ] || forget_empty
+    forget_empty
   else
+    undo_files
     frame words "$daemon"
     log_words
-    undo "$@"
+    settle "$@"
     frame undone "$daemon" "$([ -n "${silent-}" ] && echo silent)"
     printf '%s\n' "${silent-}"
-    forget_empty
   fi
 }
 
@@ -361,13 +436,18 @@ abandon() {
   forget_empty
 }
 
-# recover DAEMON DIR: an operation before this one was killed; put its journal back.
+# recover DAEMON DIR: an operation before this one was killed; put its journal back, and take away what it left.
 recover() {
-  daemon=$1 dir=$2 work=$2/work reload=yes silent='' count=0
+  daemon=$1 dir=$2 work=$2/work reload=yes silent='' lost=''
+  [ -d "$dir" ] || return 0
   [ -d "$dir/journal" ] || { forget_empty; return 0; }
-  mkdir -p "$work"
-  undo
-  forget_empty
+  mkdir -p -- "$work"
+  within 10
+  # A daemon that does not run now may have been stopped by somebody: it is not for us to start it.
+  running || reload=no
+  undo_files
+  # shellcheck disable=SC2046 # words of our own making
+  settle $(cat "$dir/journal/probes")
   frame recovered "$daemon"
 }
 

@@ -44,22 +44,26 @@ export async function commit(
     ]),
     ["finish"],
   ]);
-  if (answer.some(({ name }) => name === "locked")) {
-    throw new HostError(link.label, "another operation has held the lock on /var/lib for 60 s", {
-      state: "Nothing was changed.",
-      cure: "Wait for it to end, then try again. `fuser -v /var/lib` on the host shows who holds it.",
-    });
-  }
+  refuseLocked(link.label, answer);
   return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
 }
 
 /** Puts back what a killed operation left half done; the next observation then sees a whole host. */
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
-  await runProgram(link, shell, "commit.sh", (nonce) => [
+  const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
     ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
     ["finish"],
   ]);
+  refuseLocked(link.label, answer);
+}
+
+function refuseLocked(host: string, answer: readonly Frame[]): void {
+  if (!answer.some(({ name }) => name === "locked")) return;
+  throw new HostError(host, "another operation has held the lock on /var/lib for 60 s", {
+    state: "Nothing was changed.",
+    cure: "Wait for it to end, then try again. `fuser -v /var/lib` on the host shows who holds it.",
+  });
 }
 
 function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
@@ -84,12 +88,13 @@ function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
       : []),
     ...(plan.reload ? ["reload"] : []),
     ...(plan.daemon === "dovecot" ? ["flush"] : []),
-    ...(plan.forget ? ["forget"] : []),
   ];
 }
 
 /** What each step of commit.sh means to an administrator. */
 const steps: Readonly<Record<string, string>> = {
+  recover: "an operation before this one was cut off, and could not be undone",
+  running: "it could not be asked whether it runs",
   save: "the copy of the old files could not be made",
   stage: "the new files could not be written",
   check: "the daemon's own check refused the new settings",
@@ -125,8 +130,12 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
   const undone = of("undone")[0];
   const silent = undone?.body.trim() ?? "";
   const foreign = of("left")[0]?.body.trim();
+  const lost = of("lost")[0]?.body.trim();
+  const back = lost
+    ? `The old bytes of ${lost} could not be put back; they are in ${stateDirectory}/${daemon}/journal, and the next operation tries again`
+    : "The old files are back";
   const state = undone
-    ? "The old files are back" +
+    ? back +
       (silent === ""
         ? ` and ${daemon} answers again.`
         : `, but this still fails, so it was not our change alone: ${silent}`) +

@@ -39,7 +39,9 @@ ask() {
   reply MAIL
   say "RCPT TO:<$5>"
   reply RCPT
+  # Its reply is awaited: a connection that is cut before is a "lost connection" in the server's log.
   say QUIT
+  read -r _ <&4
 }
 
 main() {

@@ -42,8 +42,6 @@ export interface DaemonPlan {
   readonly changes: readonly FileChange[];
   readonly ledger: Ledger;
   readonly reload: boolean;
-  /** Nothing of ours is left afterwards. */
-  readonly forget: boolean;
   readonly effective: readonly Effective[];
   /** What is so already and not ours, and what else an administrator should know. */
   readonly notes: readonly string[];
@@ -70,10 +68,11 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   const files: Record<string, TouchedFile> = {};
   const changes: FileChange[] = [];
   const kept: FileChange[] = [];
-  const paths = [...new Set([...Object.keys(old.files), ...lines.keys()])].sort();
+  const cutOff = snapshot.ledgersBefore[daemon];
+  const paths = [...new Set([...Object.keys(old.files), ...Object.keys(cutOff.files), ...lines.keys()])].sort();
 
   for (const path of paths) {
-    const record = old.files[path];
+    const record = old.files[path] ?? cutOff.files[path];
     const edits = lines.get(path) ?? [];
     const format = record?.format ?? edits[0]?.format;
     if (format === undefined) continue;
@@ -108,10 +107,13 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
 
   const ledger: Ledger = { ...emptyLedger, contributions, files };
   const forget = Object.keys(contributions).length === 0 && Object.keys(files).length === 0;
-  const book = ledgerChange(daemon, forget ? null : ledgerText(ledger), snapshot);
+  const book = [
+    ...ledgerChange(daemon, "ledger.json", forget ? null : ledgerText(ledger), snapshot),
+    ...ledgerChange(daemon, "ledger.before.json", null, snapshot),
+  ];
   const effective = wishes.flatMap((wish) => (wish.contribution ? wish.effective : []));
   return {
-    ...{ daemon, ledger, forget, effective, notes: [...new Set(notes)] },
+    ...{ daemon, ledger, effective, notes: [...new Set(notes)] },
     changes: inOrder([...kept, ...book, ...changes]),
     reload: changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
   };
@@ -123,16 +125,15 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
  */
 export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): string | null {
   const file = snapshot.files.get(path);
-  const record = snapshot.ledgers[daemon].files[path];
   const before = snapshot.files.get(beforePath(daemon, path));
-  if (!record) return file?.text ?? null;
+  const records = [snapshot.ledgers, snapshot.ledgersBefore].flatMap((ledger) => ledger[daemon].files[path] ?? []);
   if (!file) return null;
-  if (sha256(file.text) === record.after) {
+  for (const record of records.filter(({ after }) => after === sha256(file.text))) {
     if (record.before === null) return null;
     if (before && sha256(before.text) === record.before) return before.text;
   }
-  const rest = formats[record.format].strip(file.text, record.applied);
-  return record.before === null && rest.trim() === "" ? null : rest;
+  const rest = records.reduce((text, { format, applied }) => formats[format].strip(text, applied), file.text);
+  return records.some((record) => record.before === null) && rest.trim() === "" ? null : rest;
 }
 
 function applyAll(
@@ -199,8 +200,8 @@ function keepBefore(daemon: Daemon, path: string, base: string | null, snapshot:
   return now === base ? [] : [{ path: at, format: "ledger", before: now, after: base, mode: "600", owner: "0:0" }];
 }
 
-function ledgerChange(daemon: Daemon, after: string | null, snapshot: Snapshot): FileChange[] {
-  const path = `${stateDirectory}/${daemon}/ledger.json`;
+function ledgerChange(daemon: Daemon, name: string, after: string | null, snapshot: Snapshot): FileChange[] {
+  const path = `${stateDirectory}/${daemon}/${name}`;
   const before = snapshot.files.get(path)?.text ?? null;
   return before === after ? [] : [{ path, format: "ledger", before, after, mode: "600", owner: "0:0" }];
 }

@@ -139,6 +139,9 @@ export class Session {
     const records = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own];
     let snapshot = await observe(link, this.shell, records);
     const writes = batch.some(({ operation }) => operation.aim !== "look");
+    if (writes && snapshot.busy) {
+      console.log(`${snapshot.host}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
+    }
     if (writes && snapshot.interrupted.length > 0) {
       await recover(link, this.shell, snapshot.interrupted);
       snapshot = await observe(link, this.shell, records);

@@ -58,7 +58,11 @@ export interface Snapshot {
   readonly dovecot?: DovecotFacts;
   readonly postfix?: PostfixFacts;
   readonly ledgers: Readonly<Record<Daemon, Ledger>>;
-  /** Daemons whose last commit was killed: its journal stands. */
+  /** What was in force before a change that could not be undone wholly, because somebody had edited a file meanwhile. */
+  readonly ledgersBefore: Readonly<Record<Daemon, Ledger>>;
+  /** Another operation holds the host's lock. */
+  readonly busy: boolean;
+  /** Daemons whose last commit was killed: its journal stands, or something else of it. */
   readonly interrupted: readonly Daemon[];
   /** Daemons for which the ledger's directory exists. */
   readonly kept: readonly Daemon[];
@@ -84,6 +88,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const kept: Daemon[] = [];
   const wildcardTransports: string[] = [];
   let root = false;
+  let busy = false;
   let missingTools: string[] = [];
   let addresses: string[] = [];
 
@@ -94,6 +99,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
       case "host":
         root = words[0] === "0";
         missingTools = words.slice(1).filter((word) => word !== "");
+        break;
+      case "busy":
+        busy = true;
         break;
       case "addresses":
         addresses = body.split(/\s+/).filter((word) => word !== "");
@@ -127,13 +135,15 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
 
   const dovecot = dovecotFacts(named);
   const postfix = postfixFacts(named, files, wildcardTransports);
-  const ledger = (daemon: Daemon) =>
-    parseLedger(host, files.get(`${stateDirectory}/${daemon}/ledger.json`)?.text, `${stateDirectory}/${daemon}`);
+  const ledger = (daemon: Daemon, name: string) =>
+    parseLedger(host, files.get(`${stateDirectory}/${daemon}/${name}`)?.text, `${stateDirectory}/${daemon}`);
+  const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
-    ...{ host, root, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...{ host, root, busy, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),
-    ledgers: { dovecot: ledger("dovecot"), postfix: ledger("postfix") },
+    ledgers: both("ledger.json"),
+    ledgersBefore: both("ledger.before.json"),
   };
 }
 

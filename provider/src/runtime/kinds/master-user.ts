@@ -34,7 +34,7 @@ export const masterUser: Kind<Args> = {
     return { ...args, password: made ?? randomBytes(24).toString("base64url") };
   },
 
-  records: ({ password }, id) => (password === undefined ? [] : [["hash", id("hash"), scheme, password]]),
+  records: ({ password }, id) => (password === undefined ? [] : [["hash", id("hash"), scheme, utf8(password)]]),
 
   queries: () => [{ program: "doveconf", selector: "", name: "auth_master_user_separator", word: "" }],
 
@@ -81,6 +81,11 @@ export const masterUser: Kind<Args> = {
     };
   },
 };
+
+/** As clients send it; a text for the host has one char a byte. */
+function utf8(password: string): string {
+  return Buffer.from(password, "utf8").toString("latin1");
+}
 
 /** The reason ends in what to do about it. */
 function refusal(host: string, reason: string): Refusal {

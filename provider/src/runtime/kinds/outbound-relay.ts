@@ -132,12 +132,13 @@ function leakOf({ server }: Args, site: Site, facts: PostfixFacts): string | und
   const maps = "smtp_sasl_password_maps";
   const matching = site.answer(maps)?.text ?? "";
   if (matching !== "") return `would send a relay's password to ${server}: ${matching} has an entry that matches it`;
-  if ((facts.effective[maps] ?? "") === "") return undefined;
+  const list = elements(facts.effective[maps] ?? "");
+  if (list.length === 0) return undefined;
   // Looked up by sender, an entry matches whatever the server.
   if (facts.effective["smtp_sender_dependent_authentication"] === "yes")
     return `would send its users' relay passwords to ${server}: smtp_sender_dependent_authentication = yes`;
-  return inlineMaps(facts, maps).length > 0
-    ? `may send a relay's password to ${server}: it cannot tell whether a map written inline has an entry that matches it`
+  return list.some((map) => /^static:|\{/.test(map))
+    ? `may send a relay's password to ${server}: one is written in the list itself, for whatever server`
     : undefined;
 }
 

@@ -1,0 +1,227 @@
+// From operations to plans: observe, propose, plan. A session commits what comes of it, a preview prints it.
+import type { Dialect } from "../dovecot/dialect.js";
+import { layoutOf, markerRecords, type Layout } from "../layouts/index.js";
+import type { Link } from "../ssh/link.js";
+import { recover, type Probe } from "./commit.js";
+import { Refusal } from "./errors.js";
+import type { Contribution } from "./ledger.js";
+import { observe, type Shell } from "./observe.js";
+import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
+import { daemons, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
+
+/** A host as it was observed, for those who decide. */
+export interface Site {
+  readonly snapshot: Snapshot;
+  readonly layout: Layout;
+  /** What one of this operation's own records was answered. */
+  answer(name: string): Answer | undefined;
+}
+
+/** What a resource wants, and what its user should know before. */
+export interface Proposal {
+  readonly contribution: Contribution;
+  readonly warnings: readonly string[];
+  /** What the administrator has already, in another form: not written, and so not to be found word by word. */
+  readonly already: readonly string[];
+}
+
+export type Query = Omit<Effective, "id">;
+
+/** One call of the engine, as the host sees it. */
+export interface Operation {
+  /** "MasterUser vmadmin", for messages. */
+  readonly label: string;
+  readonly owner: string;
+  readonly formerOwner?: string;
+  readonly daemon: Daemon;
+  /** look: nothing is written (refresh). leave: the resource goes. */
+  readonly aim: "ensure" | "leave" | "look";
+  /** Further observe.sh records; `id` makes a name of ours unique. */
+  records(id: (name: string) => string): readonly (readonly string[])[];
+  readonly queries: readonly Query[];
+  /** Pure. @throws Refusal */
+  contribute(site: Site): Proposal;
+  /** A question that only the network can answer, asked from the host after the observation. @throws Refusal */
+  inquire?(site: Site, link: Link, shell: Shell): Promise<readonly string[]>;
+}
+
+export interface Plans {
+  readonly plan: DaemonPlan;
+  readonly probes: readonly Probe[];
+}
+
+/** An operation that may go on, and what it wants. */
+export interface Ready {
+  readonly operation: Operation;
+  readonly site: Site;
+  readonly wish: Wish;
+  readonly warnings: readonly string[];
+  readonly already: readonly string[];
+  /** Effective values in the order of the operation's queries, as they were observed. */
+  readonly values: readonly string[];
+}
+
+/** What all operations of a host come to together. */
+export interface Decision {
+  readonly snapshot: Snapshot;
+  readonly ready: readonly Ready[];
+  readonly refused: ReadonlyMap<Operation, unknown>;
+  /** Of those that write. */
+  readonly plans: readonly Plans[];
+}
+
+/** An open connection, and what is asked over it. */
+export interface Host {
+  readonly link: Link;
+  readonly shell: Shell;
+  readonly probes: (snapshot: Snapshot, daemon: Daemon) => readonly Probe[];
+}
+
+export interface Scope {
+  /** Whether what a killed operation left is put right first. */
+  readonly recover: boolean;
+  /** Daemons to observe besides those of the operations. */
+  readonly daemons?: readonly Daemon[];
+  /** Further observe.sh records. */
+  readonly records?: readonly (readonly string[])[];
+  /** Operations that only the snapshot tells of. */
+  more?(snapshot: Snapshot): readonly Operation[];
+  /** Whether what `inquire` refuses is a warning. */
+  readonly lenient?: boolean;
+}
+
+export async function decide(host: Host, operations: readonly Operation[], scope: Scope): Promise<Decision> {
+  const snapshot = await observed(host, operations, scope);
+  const all = [...operations, ...(scope.more?.(snapshot) ?? [])];
+  const refused = new Map<Operation, unknown>();
+  const ready = await propose(host, snapshot, all, scope.lenient ?? false, refused);
+  const plans = daemons.flatMap((daemon) => {
+    const writing = ready.filter(({ operation }) => operation.daemon === daemon && operation.aim !== "look");
+    if (writing.length === 0) return [];
+    try {
+      const wishes = writing.map(({ wish }) => wish);
+      const planned = plan(snapshot, daemon, wishes, contextOf(snapshot));
+      const notes = [...planned.notes, ...writing.flatMap(({ already }) => already)];
+      return [{ plan: { ...planned, notes }, probes: host.probes(snapshot, daemon) }];
+    } catch (error) {
+      for (const { operation } of writing) refused.set(operation, error);
+      return [];
+    }
+  });
+  return { snapshot, ready: ready.filter(({ operation }) => !refused.has(operation)), refused, plans };
+}
+
+/** The name of one operation's own record or value. */
+export function recordId(operations: readonly Operation[], operation: Operation, name: string | number): string {
+  return `${operations.indexOf(operation)}.${name}`;
+}
+
+async function observed({ link, shell }: Host, operations: readonly Operation[], scope: Scope): Promise<Snapshot> {
+  const wanted = [...new Set([...operations.map(({ daemon }) => daemon), ...(scope.daemons ?? [])])];
+  const own = operations.flatMap((operation) => [
+    ...operation.records((name) => recordId(operations, operation, name)),
+    ...(operation.aim === "leave"
+      ? []
+      : operation.queries.map((query, n) => queryRecord(recordId(operations, operation, n), query))),
+  ]);
+  const records = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own, ...(scope.records ?? [])];
+  let snapshot = await observe(link, shell, records);
+  if (scope.recover && snapshot.interrupted.length > 0) {
+    await recover(link, shell, snapshot.interrupted);
+    snapshot = await observe(link, shell, records);
+  }
+  // A file of ours that the configuration no longer includes is known to the ledger only.
+  const unseen = wanted.flatMap((daemon) =>
+    Object.keys(snapshot.ledgers[daemon].files).filter((path) => !snapshot.files.has(path)),
+  );
+  if (unseen.length > 0) {
+    snapshot = await observe(link, shell, [...records, ...unseen.map((path) => ["file", path])]);
+  }
+  return snapshot;
+}
+
+async function propose(
+  { link, shell }: Host,
+  snapshot: Snapshot,
+  operations: readonly Operation[],
+  lenient: boolean,
+  refused: Map<Operation, unknown>,
+): Promise<Ready[]> {
+  const accepted: Record<Daemon, Record<string, Contribution>> = {
+    dovecot: { ...snapshot.ledgers.dovecot.contributions },
+    postfix: { ...snapshot.ledgers.postfix.contributions },
+  };
+  const ready: Ready[] = [];
+  for (const operation of operations) {
+    const { owner, formerOwner, daemon, aim } = operation;
+    const id = (name: string | number) => recordId(operations, operation, name);
+    try {
+      const former = formerOwner === undefined ? {} : { formerOwner };
+      if (aim === "leave") {
+        const site = { snapshot, layout: plainLayout, answer: () => undefined };
+        const wish: Wish = { owner, ...former, effective: [] };
+        ready.push({ ...{ operation, site, wish }, ...{ warnings: [], already: [], values: [] } });
+        continue;
+      }
+      if (!snapshot[daemon]) throw missingDaemon(snapshot, daemon);
+      const site = { snapshot, layout: layoutOf(snapshot), answer: (name: string) => snapshot.values[id(name)] };
+      const { contribution, warnings, already } = operation.contribute(site);
+      const effective = operation.queries.map((query, n) => ({
+        ...query,
+        id: id(n),
+        ...(already.length > 0 && { word: "" }),
+      }));
+      const wish: Wish = { owner, ...former, contribution, effective };
+      const refusal = conflict(wish, accepted[daemon]);
+      if (refusal) throw refusal;
+      if (aim === "ensure" && !snapshot[daemon].running) throw stoppedDaemon(snapshot, daemon);
+      const said = aim === "ensure" ? await inquiry(operation, lenient, site, link, shell) : [];
+      accepted[daemon][owner] = contribution;
+      const values = operation.queries.map((_, n) => snapshot.values[id(n)]?.text ?? "");
+      ready.push({ operation, site, warnings: [...warnings, ...said], already, wish, values });
+    } catch (error) {
+      refused.set(operation, error);
+    }
+  }
+  return ready;
+}
+
+async function inquiry(
+  operation: Operation,
+  lenient: boolean,
+  ...of: Parameters<NonNullable<Operation["inquire"]>>
+): Promise<readonly string[]> {
+  try {
+    return (await operation.inquire?.(...of)) ?? [];
+  } catch (error) {
+    if (lenient && error instanceof Refusal) return [error.message];
+    throw error;
+  }
+}
+
+function queryRecord(id: string, { program, selector, name }: Query): string[] {
+  if (program === "postconf") return ["postconf", id, name];
+  return program === "doveconf" ? ["doveconf", id, selector, name] : ["service", id, selector, name];
+}
+
+export function contextOf(snapshot: Snapshot): PlanContext {
+  const version = snapshot.dovecot?.version ?? "2.3";
+  const dialect: Dialect = version.startsWith("2.4") ? "2.4" : "2.3";
+  const group = /^default_internal_group = (\S+)$/m.exec(snapshot.dovecot?.settings.text ?? "")?.[1] ?? "dovecot";
+  return { dialect, secretOwner: `root:${group}` };
+}
+
+function missingDaemon(snapshot: Snapshot, daemon: Daemon): Refusal {
+  const tool = daemon === "dovecot" ? "doveconf" : "postconf";
+  return new Refusal(
+    `${daemon} is not installed on ${snapshot.host} (no ${tool} in the usual directories).`,
+    `Point \`connection\` at the host where ${daemon} runs; MailSource takes \`postfixConnection\` for a second host.`,
+  );
+}
+
+function stoppedDaemon(snapshot: Snapshot, daemon: Daemon): Refusal {
+  return new Refusal(
+    `${daemon} does not run on ${snapshot.host}, so a change could not be proved.`,
+    `Start it (systemctl start ${daemon}), then run the same command again.`,
+  );
+}
