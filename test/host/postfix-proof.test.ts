@@ -132,7 +132,7 @@ exec /usr/sbin/postfix "$@"
         await host.run("until posttls-finger -c -l may -t 2 -T 2 '[127.0.0.1]:25' 2>&1 | grep -q established; do sleep 0.1; done");
         const at = Number(await host.read("/run/reloaded-at"));
         back = Date.now() / 1000 - at;
-        console.log(`${debian}: bytes back after ${(bytes - at).toFixed(1)} s, mail after ${back.toFixed(1)} s`);
+        process.stdout.write(`${debian}: bytes back after ${(bytes - at).toFixed(1)} s, mail after ${back.toFixed(1)} s\n`);
       })(),
     ]);
     console.log(message);

@@ -11,14 +11,14 @@ async function main(): Promise<Mocked> {
     program: string;
   };
   const resources: Registered[] = [];
-  const requests = interceptRequests();
+  const current = interceptRequests();
   await pulumi.runtime.setMocks(
     {
       call: ({ inputs }) => inputs as Record<string, unknown>,
       newResource: ({ type, name, inputs: given }) => {
         const inputs = given as Record<string, unknown>;
         const clear = Object.fromEntries(Object.entries(inputs).map(([key, value]) => [key, inTheClear(value)]));
-        const request = requests.find((one) => one.getType() === type && one.getName() === name);
+        const request = current();
         resources.push({
           ...{ type, name, inputs: clear, parent: request?.getParent() ?? "" },
           secretInputs: Object.keys(inputs).filter((key) => isRpcSecret(inputs[key])),
@@ -39,7 +39,7 @@ async function main(): Promise<Mocked> {
     Object.entries(exports)
       .filter(([name]) => name !== "__esModule" && name !== "default")
       .map(async ([name, value]) => {
-        const output = pulumi.output(value);
+        const output = pulumi.output(value) as pulumi.Output<unknown>;
         const known = await new Promise((resolve) => output.apply(resolve));
         return [name, { value: known, secret: await (output as unknown as Secrecy).isSecret }] as const;
       }),
@@ -54,24 +54,22 @@ interface Secrecy {
 }
 
 interface Request {
-  getType(): string;
-  getName(): string;
   getParent(): string;
   getAdditionalsecretoutputsList(): string[];
 }
 
-/** Mocks are told neither the parent nor which outputs are secret. */
-function interceptRequests(): Request[] {
-  const requests: Request[] = [];
+/** Mocks are told neither the parent nor which outputs are secret: what they are called for at this moment knows. */
+function interceptRequests(): () => Request | undefined {
+  let current: Request | undefined;
   const prototype = MockMonitor.prototype as {
     registerResource: (this: unknown, request: Request, callback: unknown) => Promise<void>;
   };
   const { registerResource } = prototype;
   prototype.registerResource = function (request, callback) {
-    requests.push(request);
+    current = request;
     return registerResource.call(this, request, callback);
   };
-  return requests;
+  return () => current;
 }
 
 function inTheClear(value: unknown): unknown {

@@ -55,16 +55,14 @@ before(async () => {
 describe("MailSource", () => {
   it("is a component of its own type with five children, and has each as a field", () => {
     assert.ok(runs.full.resources.some(({ type, name }) => type === "dovecot-postfix:MailSource" && name === "source"));
-    assert.deepEqual(
-      Object.entries(childrenOf(runs.full)).map(([type, { name }]) => [type, name]),
-      [
-        ["dovecot-postfix:DovecotProxyTrust", "source-dovecot"],
-        ["dovecot-postfix:PostfixXclientTrust", "source-xclient"],
-        ["dovecot-postfix:RelayAcceptance", "source-relay"],
-        ["dovecot-postfix:MasterUser", "source-master"],
-        ["dovecot-postfix:OutboundRelay", "source-outbound"],
-      ],
-    );
+    const names = Object.entries(childrenOf(runs.full)).map(([type, { name }]) => [type, name] as const);
+    assert.deepEqual(Object.fromEntries(names), {
+      "dovecot-postfix:DovecotProxyTrust": "source-dovecot",
+      "dovecot-postfix:PostfixXclientTrust": "source-xclient",
+      "dovecot-postfix:RelayAcceptance": "source-relay",
+      "dovecot-postfix:MasterUser": "source-master",
+      "dovecot-postfix:OutboundRelay": "source-outbound",
+    });
     assert.deepEqual(runs.full.exports["fields"]?.value, [
       ["dovecotProxyTrust", "DovecotProxyTrust"],
       ["postfixXclientTrust", "PostfixXclientTrust"],

@@ -1,6 +1,6 @@
 exports.handler = __f0;
 
-var __shim = {check: __f1, diff: __f2, create: __f3, read: __f4, update: __f5, delete: __f6};
+var __provider = {check: __f1, diff: __f2, create: __f3, read: __f4, update: __f5, delete: __f6};
 
 function __f1(__0, __1) {
   return (function() {
@@ -76,9 +76,9 @@ return async function /*delete*/(id, props) {
 
 function __f0() {
   return (function() {
-    with({ shim: __shim, this: undefined, arguments: undefined }) {
+    with({ provider: __provider, this: undefined, arguments: undefined }) {
 
-return () => shim;
+return () => provider;
 
     }
   }).apply(undefined, undefined).apply(this, arguments);

@@ -53,7 +53,8 @@ export interface Plans {
 /** An operation that may go on, and what it wants. */
 export interface Ready {
   readonly operation: Operation;
-  readonly site: Site;
+  /** What it decided from; one that leaves decides nothing. */
+  readonly site: Site | undefined;
   readonly wish: Wish;
   readonly warnings: readonly string[];
   readonly already: readonly string[];
@@ -126,6 +127,9 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
   ]);
   const records = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own, ...(scope.records ?? [])];
   let snapshot = await observe(link, shell, records);
+  if (scope.recover && snapshot.busy) {
+    console.log(`${snapshot.host}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
+  }
   if (scope.recover && snapshot.interrupted.length > 0) {
     await recover(link, shell, snapshot.interrupted);
     snapshot = await observe(link, shell, records);
@@ -158,9 +162,8 @@ async function propose(
     try {
       const former = formerOwner === undefined ? {} : { formerOwner };
       if (aim === "leave") {
-        const site = { snapshot, layout: plainLayout, answer: () => undefined };
         const wish: Wish = { owner, ...former, effective: [] };
-        ready.push({ ...{ operation, site, wish }, ...{ warnings: [], already: [], values: [] } });
+        ready.push({ ...{ operation, site: undefined, wish }, ...{ warnings: [], already: [], values: [] } });
         continue;
       }
       if (!snapshot[daemon]) throw missingDaemon(snapshot, daemon);

@@ -1,7 +1,7 @@
 // One line a host and operation: what was written, what was reloaded and ended, what was proved, and how long it took.
 import type { Outcome } from "./commit.js";
 import { printable } from "./errors.js";
-import type { Plans } from "./session.js";
+import type { Plans } from "./planning.js";
 import type { Snapshot } from "./snapshot.js";
 
 export function report(

@@ -1,6 +1,7 @@
 // What the engine calls, by way of the shim: check, diff, create, read, update, delete. Results are plain JSON, always.
 import { isDeepStrictEqual } from "node:util";
-import type { Operation, Result } from "../host/session.js";
+import type { Operation } from "../host/planning.js";
+import type { Result } from "../host/session.js";
 import type { Failure } from "./check.js";
 import { inOneForm } from "./forms.js";
 import type { Inputs, Kind, Outputs } from "./kind.js";

@@ -1,5 +1,6 @@
 // What the runtime must know of a resource class: a few pure functions beside its schema. A new resource is a new entry.
-import type { Proposal, Query, Result, Site, Operation } from "../host/session.js";
+import type { Operation, Proposal, Query, Site } from "../host/planning.js";
+import type { Result } from "../host/session.js";
 import type { Daemon } from "../host/snapshot.js";
 
 /** Checked inputs as the engine passes them; outputs echo them. */

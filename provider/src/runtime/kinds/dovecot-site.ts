@@ -2,7 +2,7 @@
 import type { Edit } from "../../host/formats.js";
 import { Refusal } from "../../host/errors.js";
 import { withoutOurs } from "../../host/plan.js";
-import type { Site } from "../../host/session.js";
+import type { Site } from "../../host/planning.js";
 import type { DovecotFacts } from "../../host/snapshot.js";
 import { dialect as dialectOf, type Dialect } from "../../dovecot/dialect.js";
 import { renderFragment, type FragmentEdit } from "../../dovecot/fragment.js";

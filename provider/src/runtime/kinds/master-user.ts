@@ -4,7 +4,7 @@ import { passdbs, masterResult, userdbs } from "../../dovecot/databases.js";
 import { aclHinders, masterSeparator } from "../../dovecot/master-user.js";
 import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
-import type { Site } from "../../host/session.js";
+import type { Site } from "../../host/planning.js";
 import { sha256 } from "../../host/snapshot.js";
 import type { Change, Kind } from "../kind.js";
 import { dovecotSite, type DovecotSite } from "./dovecot-site.js";

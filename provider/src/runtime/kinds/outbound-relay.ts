@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { Refusal } from "../../host/errors.js";
 import { withoutOurs } from "../../host/plan.js";
-import type { Site } from "../../host/session.js";
+import type { Site } from "../../host/planning.js";
 import type { PostfixFacts } from "../../host/snapshot.js";
 import { ask, offersTls, type Reply } from "../../host/smtp-dialogue.js";
 import { elements } from "../../postfix/lists.js";

@@ -1,7 +1,7 @@
 // What the Postfix resources ask of a snapshot.
 import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
-import type { Site } from "../../host/session.js";
+import type { Site } from "../../host/planning.js";
 import { withoutOurs } from "../../host/plan.js";
 import type { PostfixFacts, Snapshot } from "../../host/snapshot.js";
 import { elements } from "../../postfix/lists.js";

@@ -1,6 +1,6 @@
 // mynetworks, and what else would hold up mail that the new server relays: HELO rules, milters.
 import type { Edit } from "../../host/formats.js";
-import type { Site } from "../../host/session.js";
+import type { Site } from "../../host/planning.js";
 import { elements } from "../../postfix/lists.js";
 import { postfixNetwork } from "../../postfix/networks.js";
 import { beforePermitMynetworks, refusesHelo } from "../../postfix/restrictions.js";
