@@ -27,6 +27,8 @@ for (const debian of ["bookworm", "trixie"] as const) {
       operators = at(241);
       for (const { from = "" } of [stranger, operators]) await client.run(`ip address add ${from}/24 dev eth0`);
       await ownTrust(host, operators.from ?? "");
+      // Answers when the reload is over, and no file comes and goes any more.
+      await login(stranger, "imap", alice);
       original = await host.files();
     });
     after(async () => {

@@ -150,11 +150,9 @@ export class Host {
    */
   async files(paths: readonly string[] = watchedPaths): Promise<Map<string, string>> {
     const roots = paths.map(quote).join(" ");
-    const [listing = "", sums = ""] = (
-      await this.run(
-        `find ${roots} -printf '%p\\0%y\\0%m %u %g\\0%l\\0' && printf '\\0\\0' && find ${roots} -type f -exec sha256sum -z {} +`,
-      )
-    ).split("\0\0\0");
+    const list = `find ${roots} -printf '%p\\0%y\\0%m %u %g\\0%l\\0' && printf '\\0\\0' && find ${roots} -type f -exec sha256sum -z {} +`;
+    // Once more where a daemon took a file of its own away between the two.
+    const [listing = "", sums = ""] = (await this.run(list).catch(() => this.run(list))).split("\0\0\0");
     const sha256 = new Map(sums.split("\0").map((line) => [line.slice(66), line.slice(0, 64)]));
     const fields = listing.split("\0");
     const files = new Map<string, string>();

@@ -13,6 +13,7 @@
 #   service ID SERVICE/TYPE NAME    effective value for one service of master.cf
 #   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS
 #   hash ID SCHEME PASSWORD         a password hash made by doveadm
+#   surroundings                    who listens, what bans addresses, which logins are odd (for a preview)
 set -u
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -162,6 +163,29 @@ marker() {
   esac
 }
 
+# passwd_files: the paths of Dovecot's passwd-file databases.
+passwd_files() {
+  run doveconf -n 2>/dev/null | awk '
+    /^(passdb|userdb)/ { path = ""; is = 0 }
+    /^ *driver = passwd-file/ { is = 1 }
+    /^ *args = / { path = $NF; sub(/^.*=/, "", path) }
+    /^ *passwd_file_path = / { path = $NF; is = 1 }
+    /^}/ { if (is && path != "") print path; path = ""; is = 0 }' | sort -u
+}
+
+surroundings_part() {
+  frame listening
+  awk '$4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
+  if [ -S /run/fail2ban/fail2ban.sock ]; then
+    frame fail2ban
+    grep -hs '^[[:space:]]*ignoreip[[:space:]]*=' /etc/fail2ban/jail.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*
+  fi
+  frame logins
+  passwd_files | while IFS= read -r path; do
+    [ ! -f "$path" ] || cut -d : -f 1 -- "$path" | grep -v '^[A-Za-z0-9._@-]*$' | grep '^[^#[:space:]=][^[:space:]=]*$'
+  done | head -n 20
+}
+
 main() {
   nonce=$1
   shift
@@ -197,6 +221,7 @@ main() {
       printf '\n%s status %s\n' "$nonce" "$?"
       shift 4
       ;;
+    surroundings) surroundings_part; shift ;;
     *) frame unknown "$1"; return 64 ;;
     esac
   done

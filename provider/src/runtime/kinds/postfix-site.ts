@@ -140,8 +140,9 @@ function missing(
 function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name: string): string {
   const ours = Object.values(snapshot.ledgers.postfix.contributions).flatMap(({ edits }) => edits);
   const seeds = ours.flatMap(({ path, edit }) =>
-    path === mainCf.path && "parameter" in edit && edit.parameter === name && "seed" in edit ? [edit.seed ?? ""] : [],
+    path === mainCf.path && "parameter" in edit && edit.parameter === name && "add" in edit ? [edit.seed ?? ""] : [],
   );
+  // With one of ours in force, the value that Postfix tells is ours, too.
   return seeds[0] ?? facts.raw[name] ?? "";
 }
 

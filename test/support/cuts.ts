@@ -1,0 +1,232 @@
+// Cuts: the commit program of a real host is stopped at its N-th step, one way or another, and then the host is looked at.
+//
+// The steps are found, not listed: the host's `sh` hands the program to bash, whose DEBUG trap counts every command that
+// could change something, and acts at the one that was ordered. The program itself is the one that users run.
+import { strict as assert } from "node:assert";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Debian, Host } from "./host.js";
+import { login } from "./mail-client.js";
+import { create, type Resource } from "./resources.js";
+
+export type Operation = "create" | "update" | "remove";
+export const operations: readonly Operation[] = ["create", "update", "remove"];
+
+/** How an operation ends. Each but `provider` and `reboot` is done by the instrument on the host. */
+export type Kind =
+  /** kill -9 of the commit program, before a step. */
+  | "program"
+  /** kill -9 of the commit program, some milliseconds later, most likely within a command. */
+  | "midway"
+  /** kill -9 of sshd's process for the session: the program goes on without a link. */
+  | "session"
+  /** kill -9 of the program and of all that it started: no watchdog is left. */
+  | "group"
+  /** No packet leaves the host for the client any more; nothing is reset. */
+  | "silence"
+  /** An administrator edits main.cf at that moment, then the program is killed. */
+  | "edit"
+  /** kill -9 of the process that runs the provider. */
+  | "provider"
+  /** The plug of the host is pulled. */
+  | "reboot";
+
+export interface Cut {
+  readonly operation: Operation;
+  readonly kind: Kind;
+  /** From 1. */
+  readonly step: number;
+}
+
+const directory = "/opt/fault";
+
+/** Everything that a shell does without leaving its process cannot change the host, so a cut there is the next one. */
+const instrument = String.raw`#!/bin/bash
+[ $# = 0 ] && [ -e ${directory}/order ] || exec /bin/sh "$@"
+program=$(cat)
+case $program in *'transaction '*) ;; *) eval "$program"; exit ;; esac
+read -r at kind <${directory}/order
+rm ${directory}/order
+step=0
+functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z_]*\)() .*/\1/p' | tr '\n' ' ')
+builtins=' [ : shift return case for exit true break trap wait read set umask export eval '
+pure() {
+  case "$functions$builtins" in *" ${"$"}{1%% *} "*) return 0 ;; esac
+  [[ $1 =~ ^(\"\$\{phase\}|([a-zA-Z_]+=[^\(]*(\$\(\([^\(]*)?)$) ]]
+}
+fault() {
+  [ "$BASHPID" = "$$" ] || return 0
+  ! pure "$BASH_COMMAND" || return 0
+  step=$((step + 1))
+  echo "$step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps
+  [ "$step" = "$at" ] || return 0
+  case $kind in
+  program) kill -9 $$ ;;
+  midway) (sleep "0.0$((at % 5))$((at % 7))"; kill -9 $$) </dev/null >/dev/null 2>&1 9<&- & ;;
+  session) kill -9 $PPID ;;
+  group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
+  silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
+  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $$ ;;
+  *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
+  esac
+}
+set -T
+trap fault DEBUG
+eval "$program"
+`;
+
+/** Puts the instrument on the host, where it stays: without an order it is a plain sh. */
+export async function instrumented(host: Host): Promise<void> {
+  await host.run(`mkdir -p ${directory}`);
+  await host.write("/usr/local/bin/sh", instrument, "755");
+}
+
+const hash = (text: string) => `{SHA512-CRYPT}$6$rounds=1000$${text}$${"x".repeat(86)}`;
+
+/** Four resources, both daemons, every format of file; `b` is what an update makes of them. */
+export const resources = (variant: "a" | "b"): readonly (readonly [string, Record<string, unknown>])[] => {
+  const proxies = [variant === "a" ? "198.51.100.7" : "198.51.100.8"];
+  return [
+    ["DovecotProxyTrust", { proxies }],
+    ["MasterUser", { username: "vmadmin", passwordHash: hash(variant) }],
+    ["PostfixXclientTrust", { proxies, services: ["submission/inet"] }],
+    ["RelayAcceptance", { servers: variant === "a" ? ["203.0.113.20"] : ["203.0.113.20", "2001:db8::20"] }],
+  ];
+};
+
+export const createAll = (host: Host): Promise<Resource[]> =>
+  Promise.all(resources("a").map(([kind, args]) => create(host, { kind }, args)));
+export const updateAll = (all: readonly Resource[]) =>
+  Promise.all(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
+export const removeAll = (all: readonly Resource[]) => Promise.all(all.map((resource) => resource.remove()));
+
+type Files = ReadonlyMap<string, string>;
+const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || path.endsWith(".pulumi-new");
+
+/** A host on which cuts are made, one after the other. */
+export class Patient {
+  private readonly steps = new Map<Operation, string[]>();
+  private pristine: Files = new Map();
+  /** What an operation that nobody cuts makes of the files. */
+  private readonly made = new Map<Operation, Files>();
+
+  constructor(readonly host: Host) {}
+
+  /** Counts the steps of each operation. */
+  async examine(): Promise<ReadonlyMap<Operation, readonly string[]>> {
+    await instrumented(this.host);
+    this.pristine = await this.host.files();
+    let all: Resource[] = [];
+    for (const operation of operations) {
+      await this.order("0 none");
+      if (operation === "create") all = await createAll(this.host);
+      else await (operation === "update" ? updateAll(all) : removeAll(all));
+      this.steps.set(operation, (await this.host.read(`${directory}/steps`)).trim().split("\n"));
+      this.made.set(operation, await this.host.files());
+    }
+    assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
+    return this.steps;
+  }
+
+  /** Makes one cut and checks all that is promised; ends with the host as it was found. */
+  async cut(cut: Cut, options: { restart: boolean }): Promise<void> {
+    const { operation, kind, step } = cut;
+    const { host } = this;
+    const before = operation === "create" ? [] : await createAll(host);
+    const old = await host.files();
+    await this.order(`${step} ${kind}`);
+    const run = {
+      create: () => createAll(host),
+      update: () => updateAll(before),
+      remove: () => removeAll(before),
+    }[operation];
+    if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
+    else await run().catch(() => undefined);
+    await host.run(`rm -f ${directory}/order`);
+    await this.alive(old, cut, options.restart);
+    if (kind === "silence") await host.run("ip route flush type blackhole");
+
+    // The next operation needs no help.
+    const all = operation === "create" ? await createAll(host) : before;
+    if (operation === "update" && step % 2 === 0) await updateAll(all);
+    await removeAll(all);
+    await this.pure(kind);
+  }
+
+  /** Nothing of ours is left, and what somebody else did is. */
+  private async pure(kind: Kind): Promise<void> {
+    const { host } = this;
+    if (kind === "edit") {
+      const last = (await host.run("tail -n 1 /etc/postfix/main.cf; sed -i '$d' /etc/postfix/main.cf")).trim();
+      assert.equal(last, "# edited by somebody", "the administrator's edit is gone");
+    }
+    assert.deepEqual(await host.files(), this.pristine);
+  }
+
+  /** Daemons run and serve, the configuration is whole, and daemons that start right now do. */
+  private async alive(old: Files, { operation, kind }: Cut, restart: boolean): Promise<void> {
+    const { host } = this;
+    const until = Date.now() + 30_000;
+    // The watchdog, or the program itself where only its link was cut, holds the lock until the host is in order.
+    await host.run("flock -w 30 /var/lib true");
+    const made = this.made.get(operation);
+    for (const [path, now] of await host.files()) {
+      if (ours(path) || (kind === "edit" && path === "/etc/postfix/main.cf")) continue;
+      const whole = now === old.get(path) || now === made?.get(path);
+      assert.ok(whole, `${path} is neither old nor new: ${now}`);
+    }
+    await host.run("doveconf -n >/dev/null && postfix check");
+    if (restart) await host.run("doveadm stop; dovecot; postfix stop; postfix start; true 2>&1");
+    assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", ["alice@example.com", "alicepassword"]));
+    for (const port of [25, 587]) {
+      await host.dialogue({ host: "127.0.0.1", port }, async (smtp) => {
+        await smtp.expect(/^220 /m);
+        await smtp.send("EHLO client.example");
+        await smtp.expect(/^250 /m);
+      });
+    }
+    assert.ok(Date.now() < until, "logins and SMTP took more than 30 s to come back");
+  }
+
+  private async stopAtStep({ operation, kind }: Cut, run: () => Promise<unknown>): Promise<void> {
+    const { host } = this;
+    const reached = host.run(`until [ -e ${directory}/reached ]; do sleep 0.02; done`);
+    if (kind === "reboot") {
+      const done = run().catch(() => undefined);
+      await reached;
+      await host.reboot();
+      await done;
+    } else {
+      const child = spawn(
+        process.execPath,
+        ["--import", "tsx", join(__dirname, "cuts-provider.ts"), operation, JSON.stringify(host.connection)],
+        { stdio: "ignore" },
+      );
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      await reached;
+      child.kill("SIGKILL");
+      await ended;
+      // Only now the program goes on, with nobody who listens.
+      await host.run(`echo >${directory}/go; rm ${directory}/reached`);
+    }
+  }
+
+  private order(order: string): Promise<string> {
+    return this.host.run(`rm -f ${directory}/steps ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`);
+  }
+}
+
+/** Deterministic random numbers below 1 (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+export function describeCut(debian: Debian, { operation, kind, step }: Cut): string {
+  return `${debian}, ${operation}, ${kind} at step ${step}`;
+}
