@@ -1,15 +1,15 @@
 // A process of its own that runs one operation on a host, to be killed: the "provider" of the cuts.
-import type { Host } from "./host.js";
+import type { Connection, Host } from "./host.js";
 import { createAll, removeAll, updateAll } from "./cuts.js";
 
 const [operation, connection = ""] = process.argv.slice(2);
-const host = { connection: JSON.parse(connection) as unknown } as Host;
+const host: Pick<Host, "connection"> = { connection: JSON.parse(connection) as Connection };
 
 async function main(): Promise<void> {
-  if (operation === "create") return void (await createAll(host));
-  // Created before by another process: creating again finds all so already, and writes nothing.
+  // For an update or a remove: created before by another process, so all is so already and nothing is written.
   const all = await createAll(host);
-  await (operation === "update" ? updateAll(all) : removeAll(all));
+  if (operation === "update") await updateAll(all);
+  if (operation === "remove") await removeAll(all);
 }
 
 void main();

@@ -94,13 +94,21 @@ export const resources = (variant: "a" | "b"): readonly (readonly [string, Recor
   ];
 };
 
-export const createAll = (host: Host): Promise<Resource[]> =>
-  Promise.all(resources("a").map(([kind, args]) => create(host, { kind }, args)));
+export const createAll = (host: Pick<Host, "connection">): Promise<Resource[]> =>
+  Promise.all(resources("a").map(([kind, args]) => create(host as Host, { kind }, args)));
 export const updateAll = (all: readonly Resource[]) =>
   Promise.all(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
 export const removeAll = (all: readonly Resource[]) => Promise.all(all.map((resource) => resource.remove()));
 
 type Files = ReadonlyMap<string, string>;
+
+/** Byte for byte the same; names only what differs. */
+export function same(now: Files, then: Files): void {
+  const paths = [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+  const list = (files: Files) => paths.map((path) => `${path}: ${files.get(path) ?? "absent"}`);
+  assert.deepEqual(list(now), list(then));
+}
+
 const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || path.endsWith(".pulumi-new");
 
 /** A host on which cuts are made, one after the other. */
@@ -160,7 +168,7 @@ export class Patient {
       const last = (await host.run("tail -n 1 /etc/postfix/main.cf; sed -i '$d' /etc/postfix/main.cf")).trim();
       assert.equal(last, "# edited by somebody", "the administrator's edit is gone");
     }
-    assert.deepEqual(await host.files(), this.pristine);
+    same(await host.files(), this.pristine);
   }
 
   /** Daemons run and serve, the configuration is whole, and daemons that start right now do. */
@@ -176,7 +184,8 @@ export class Patient {
       assert.ok(whole, `${path} is neither old nor new: ${now}`);
     }
     await host.run("doveconf -n >/dev/null && postfix check");
-    if (restart) await host.run("doveadm stop; dovecot; postfix stop; postfix start; true 2>&1");
+    if (restart)
+      await host.run("(doveadm stop; dovecot; postfix stop; postfix start) </dev/null >/dev/null 2>&1; true");
     assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", ["alice@example.com", "alicepassword"]));
     for (const port of [25, 587]) {
       await host.dialogue({ host: "127.0.0.1", port }, async (smtp) => {
@@ -212,7 +221,9 @@ export class Patient {
   }
 
   private order(order: string): Promise<string> {
-    return this.host.run(`rm -f ${directory}/steps ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`);
+    return this.host.run(
+      `rm -f ${directory}/steps ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`,
+    );
   }
 }
 

@@ -29,7 +29,9 @@ export async function configure(host: Host, script: string): Promise<void> {
 
 /** Like configure, but Postfix is not told. */
 export async function write(host: Host, script: string): Promise<void> {
-  await host.run(`set -e\n${script}\nfind /etc/postfix -type f -mmin -1 ! -name '*db' -exec touch -d '1 minute ago' {} +`);
+  await host.run(
+    `set -e\n${script}\nfind /etc/postfix -type f -mmin -1 ! -name '*db' -exec touch -d '1 minute ago' {} +`,
+  );
 }
 
 /** All that Postfix reads, and the ledger. */

@@ -8,7 +8,7 @@
 #   gone PATH SHA256|absent                      PATH goes
 #   check PATH                                   (dovecot) the staged fragment must be accepted together with the rest
 #   probe SERVICE smtp|imap|pop3|sieve|auth HOST PORT MODE   what answered before must answer after; MODE: plain (STARTTLS
-#                                                where it is offered) or implicit-tls
+#                                                where it is offered), implicit-tls or postscreen
 #   effective ID doveconf|postconf|service SELECTOR NAME WORD   WORD must be in the effective value ("": only report it)
 #   reload                                       the daemon takes its configuration anew, once
 #   flush                                        forget cached logins
@@ -109,6 +109,8 @@ stage_file() {
   else
     mkdir -p -- "${2%/*}" && printf '%b' "$6" >"$2.pulumi-new" && chown -- "$5" "$2.pulumi-new" && chmod -- "$4" "$2.pulumi-new"
   fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
+  # Dovecot reads a password file again when its time, in whole seconds, or its size is another (measured).
+  [ ! -f "$2" ] || [ "$(stat -c %Y -- "$2")" != "$(stat -c %Y -- "$2.pulumi-new")" ] || touch -d "@$(($(stat -c %Y -- "$2") + 1))" -- "$2.pulumi-new"
   # Postfix's programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
   [ "$daemon" != postfix ] || touch -d "@$(($(date +%s) - 3))" -- "$2.pulumi-new"
   durable "$2.pulumi-new"
@@ -148,10 +150,12 @@ place_gone() {
 probe_once() {
   case $1 in
   smtp)
-    level='-l may'
+    level='-l may' patience=4 limit=run
     [ "$4" != implicit-tls ] || level='-w -l encrypt'
+    # It lets a stranger wait for 6 s, once a day (postscreen_greet_wait), and the host itself may be one.
+    [ "$4" != postscreen ] || patience=8 limit='timeout -s KILL 9'
     # shellcheck disable=SC2086 # options
-    run posttls-finger -c $level -t 4 -T 4 "[$2]:$3" 2>&1 || echo "posttls-finger ended with status $?"
+    $limit posttls-finger -c $level -t "$patience" -T 4 "[$2]:$3" </dev/null 2>&1 9<&- || echo "posttls-finger ended with status $?"
     ;;
   # The quick proof that auth lives: begin PLAIN and abort it, which is no failed login.
   imap) printf 'a AUTHENTICATE PLAIN\r\n*\r\nb LOGOUT\r\n' | tls "$@" ;;
@@ -207,6 +211,8 @@ probes() {
       lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(tail -n 2 "$work/after.$number" | tr '\n' ' ')")"
     done
     [ -n "$silent" ] || return 0
+    # What died at its start says so, and does not answer later either.
+    [ "$daemon" != postfix ] || ! log_words | grep -q 'fatal:' || return 1
   done
   return 1
 }
@@ -365,10 +371,17 @@ forget_empty() { # nothing of ours in it: no directory either
 settle() {
   within 10
   if [ "$reload" = yes ] && [ -e "$dir/journal/live" ]; then
-    if running || hung $?; then reload_daemon; else restart_daemon; fi
-    if ! probes "$@" && [ "$daemon" = postfix ]; then
+    log_mark
+    if [ "$daemon" = postfix ] && [ -n "$silent" ]; then
+      # The proof has met services that died: a reload would not wake them.
       restart_daemon
       probes "$@"
+    else
+      if running || hung $?; then reload_daemon; else restart_daemon; fi
+      if ! probes "$@" && [ "$daemon" = postfix ]; then
+        restart_daemon
+        probes "$@"
+      fi
     fi
   fi
   [ -n "$lost" ] || clear_journal

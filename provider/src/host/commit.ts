@@ -12,7 +12,7 @@ export interface Probe {
   readonly kind: "smtp" | "imap" | "pop3" | "sieve" | "auth";
   readonly host: string;
   readonly port: number;
-  readonly mode: "plain" | "implicit-tls";
+  readonly mode: "plain" | "implicit-tls" | "postscreen";
 }
 
 export interface Outcome {

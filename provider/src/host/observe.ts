@@ -24,6 +24,12 @@ export async function observe(link: Link, shell: Shell, records: readonly (reado
       cure: "Log in as root, or set `become: true` in `connection` (sudo without a password for this user).",
     });
   }
+  if (snapshot.hung.length > 0) {
+    throw new HostError(link.label, `these questions were not answered in time: ${snapshot.hung.join(", ")}`, {
+      state: "Nothing was changed.",
+      cure: "Find out why the daemon's own tool (doveconf, doveadm, postconf, postfix) does not end on this host.",
+    });
+  }
   const missing = snapshot.missingTools.filter((tool) => needed.includes(tool));
   if (missing.length > 0) {
     throw new HostError(link.label, `the host lacks ${missing.join(", ")}`, {

@@ -86,8 +86,8 @@ export interface Scope {
   /** Further observe.sh records. */
   readonly records?: readonly (readonly string[])[];
   /** Operations that only the snapshot tells of. */
-  more?(snapshot: Snapshot): readonly Operation[];
-  /** Whether what `inquire` refuses is a warning. */
+  readonly more?: (snapshot: Snapshot) => readonly Operation[];
+  /** For a preview: what `inquire` refuses is a warning, and what leaves is in nobody's way. */
   readonly lenient?: boolean;
 }
 
@@ -151,9 +151,15 @@ async function propose(
   lenient: boolean,
   refused: Map<Operation, unknown>,
 ): Promise<Ready[]> {
+  // A preview is not told of aliases: what leaves may be the same resource by its former name.
+  const leaves = operations.flatMap(({ aim, owner }) => (lenient && aim === "leave" ? [owner] : []));
+  const others = (daemon: Daemon) =>
+    Object.fromEntries(
+      Object.entries(snapshot.ledgers[daemon].contributions).filter(([owner]) => !leaves.includes(owner)),
+    );
   const accepted: Record<Daemon, Record<string, Contribution>> = {
-    dovecot: { ...snapshot.ledgers.dovecot.contributions },
-    postfix: { ...snapshot.ledgers.postfix.contributions },
+    dovecot: others("dovecot"),
+    postfix: others("postfix"),
   };
   const ready: Ready[] = [];
   for (const operation of operations) {

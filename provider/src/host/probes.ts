@@ -28,8 +28,5 @@ function dovecotProbes({ dovecot }: Snapshot): Probe[] {
 function postfixProbes({ postfix, files }: Snapshot): Probe[] {
   if (!postfix) return [];
   const all = services(files.get(postfix.masterCf)?.text ?? "");
-  return endpoints(all, (name) => postfix.effective[name] ?? "").endpoints.map(({ service, host, port, mode }) => ({
-    ...{ service, kind: "smtp", host, port },
-    mode: mode === "implicit-tls" ? "implicit-tls" : "plain",
-  }));
+  return endpoints(all, (name) => postfix.effective[name] ?? "").endpoints.map((one) => ({ ...one, kind: "smtp" }));
 }

@@ -8,6 +8,7 @@ export function report(
   snapshot: Snapshot,
   plans: readonly Plans[],
   outcomes: readonly Outcome[],
+  compared: string,
   milliseconds: number,
   attempt: number,
 ): void {
@@ -31,7 +32,7 @@ export function report(
       .join(", ");
   });
   const notes = plans.flatMap(({ plan }) => plan.notes);
-  const line = `${snapshot.host}: ${[...parts, ...notes].join("; ")} (${milliseconds} ms${attempt > 1 ? `, attempt ${attempt}` : ""})`;
+  const line = `${snapshot.host}: ${[...parts, ...notes, compared].filter((part) => part !== "").join("; ")} (${milliseconds} ms${attempt > 1 ? `, attempt ${attempt}` : ""})`;
   console.log(printable(line.replaceAll("\n", " "), 4000));
 }
 

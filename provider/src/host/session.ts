@@ -4,6 +4,8 @@ import { commit, type Outcome, type Probe } from "./commit.js";
 import { driftOf, notEffective } from "./drift.js";
 import { HostError } from "./errors.js";
 import type { Shell } from "./observe.js";
+import { footprint } from "./digest.js";
+import { Executed } from "./previewed.js";
 import { contextOf, decide, recordId, type Operation, type Plans, type Ready } from "./planning.js";
 import { report } from "./report.js";
 import type { Daemon, Snapshot } from "./snapshot.js";
@@ -30,6 +32,7 @@ export class Session {
   private readonly queue: Pending[] = [];
   private working = false;
   private link: Link | undefined;
+  private readonly executed = new Executed();
 
   constructor(
     private readonly dial: () => Promise<Link>,
@@ -83,9 +86,15 @@ export class Session {
       const todo = plans.filter(({ plan: { changes } }) => changes.length > 0);
       const outcomes = todo.length > 0 ? await commit(link, this.shell, todo) : [];
       waiting = settle(snapshot, asked, ready, plans, outcomes, attempt);
-      report(snapshot, plans, outcomes, Date.now() - started, attempt);
+      const done = todo.map(({ plan }) => plan).filter(({ daemon }) => committed(outcomes, daemon));
+      const compared = this.executed.add(snapshot.host, done, footprint(done), ready);
+      report(snapshot, plans, outcomes, compared, Date.now() - started, attempt);
     }
   }
+}
+
+function committed(outcomes: readonly Outcome[], daemon: Daemon): boolean {
+  return outcomes.some((outcome) => outcome.daemon === daemon && outcome.result === "committed");
 }
 
 /** Resolves or rejects what a commit decided; returns what must be planned again from a new snapshot. */

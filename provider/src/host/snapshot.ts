@@ -1,6 +1,7 @@
 // A snapshot: everything needed to decide about a host, read in one round trip (observe.sh).
 import { createHash } from "node:crypto";
 import { parseLedger, type Ledger } from "./ledger.js";
+import { surroundingsOf, type Surroundings } from "./surroundings.js";
 import type { Frame } from "./wire.js";
 
 export type Daemon = "dovecot" | "postfix";
@@ -51,12 +52,16 @@ export interface Snapshot {
   readonly root: boolean;
   readonly missingTools: readonly string[];
   readonly addresses: readonly string[];
+  /** What did not end in time, in words: "doveconf". */
+  readonly hung: readonly string[];
   /** By marker id: what was found. */
   readonly markers: Readonly<Record<string, string>>;
   readonly files: ReadonlyMap<string, HostFile>;
   readonly values: Readonly<Record<string, Answer>>;
   readonly dovecot?: DovecotFacts;
   readonly postfix?: PostfixFacts;
+  /** Asked for by a preview only. */
+  readonly surroundings?: Surroundings;
   readonly ledgers: Readonly<Record<Daemon, Ledger>>;
   /** What was in force before a change that could not be undone wholly, because somebody had edited a file meanwhile. */
   readonly ledgersBefore: Readonly<Record<Daemon, Ledger>>;
@@ -86,6 +91,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const named: Record<string, Answer> = {};
   const interrupted: Daemon[] = [];
   const kept: Daemon[] = [];
+  const hung: string[] = [];
   const wildcardTransports: string[] = [];
   let root = false;
   let busy = false;
@@ -95,6 +101,8 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   frames.forEach(({ name, words, body }, index) => {
     const ended = frames[index + 1];
     const answer = { text: body.trim(), status: ended?.name === "status" ? Number(ended.words[0]) : 1 };
+    // timeout's own 124, or 128 + SIGKILL.
+    if (ended?.name === "status" && answer.status >= 124) hung.push([name, ...words].join(" "));
     switch (name) {
       case "host":
         root = words[0] === "0";
@@ -135,13 +143,15 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
 
   const dovecot = dovecotFacts(named);
   const postfix = postfixFacts(named, files, wildcardTransports);
+  const surroundings = surroundingsOf(named);
   const ledger = (daemon: Daemon, name: string) =>
     parseLedger(host, files.get(`${stateDirectory}/${daemon}/${name}`)?.text, `${stateDirectory}/${daemon}`);
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
-    ...{ host, root, busy, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...{ host, root, busy, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),
+    ...(surroundings && { surroundings }),
     ledgers: both("ledger.json"),
     ledgersBefore: both("ledger.before.json"),
   };

@@ -1,5 +1,7 @@
 // What all resources of this package share: the shim, a name for the ledger, and what is secret.
 import * as pulumi from "@pulumi/pulumi";
+import type { Plan } from "../plan/schema.js";
+import type { Declaration } from "../preview/index.js";
 import type { ConnectionArgs } from "./connection.js";
 import { shim } from "./shim.js";
 
@@ -28,14 +30,43 @@ export abstract class HostResource extends pulumi.dynamic.Resource {
         .filter(([key]) => secrets.includes(key))
         .map(([key, value]: [string, unknown]) => [key, value === undefined ? undefined : pulumi.secret(value)]),
     );
+    const owner = ownerOf(kind, name, opts.parent);
     super(
       shim,
       name,
-      { ...unknown, ...args, ...secret, identity: { kind, owner: ownerOf(kind, name, opts.parent) }, drift: [] },
+      { ...unknown, ...args, ...secret, identity: { kind, owner }, drift: [] },
       pulumi.mergeOptions(opts, { additionalSecretOutputs: secrets }),
       "dovecot-postfix",
       kind,
     );
+    if (isPlanned()) plans.set(this, planned({ resource: this, kind, owner, args: { ...args } }));
+  }
+}
+
+/** By resource, in a preview: the plan that it is in. */
+export const plans = new WeakMap<HostResource, Promise<{ plan: Plan; owner: string }>>();
+
+/** Mocked resources, of a user's unit tests, have no engine and no host. */
+export function isPlanned(): boolean {
+  return (
+    pulumi.runtime.isDryRun() &&
+    pulumi.runtime.getEngine() !== undefined &&
+    process.env["PULUMI_DOVECOT_POSTFIX_PLAN"] !== "off"
+  );
+}
+
+let loaded: Promise<typeof import("../preview/index.js")> | undefined;
+
+/** Loaded only here: an `up` needs nothing of it. */
+async function planned(declaration: Declaration): Promise<{ plan: Plan; owner: string }> {
+  const release = pulumi.runtime.rpcKeepAlive();
+  try {
+    // One promise for all, so that all that were constructed together are told of together.
+    loaded ??= import("../preview/index.js");
+    const { preview } = await loaded;
+    return { plan: await preview(declaration), owner: await declaration.owner };
+  } finally {
+    release();
   }
 }
 

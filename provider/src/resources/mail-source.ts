@@ -1,6 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { ConnectionArgs } from "./connection.js";
+import type { Plan } from "../plan/schema.js";
 import { DovecotProxyTrust } from "./dovecot-proxy-trust.js";
+import { plans, type HostResource } from "./host-resource.js";
 import { MasterUser, type MasterUserArgs } from "./master-user.js";
 import { OutboundRelay, type OutboundRelayArgs } from "./outbound-relay.js";
 import { PostfixXclientTrust } from "./postfix-xclient-trust.js";
@@ -38,6 +40,8 @@ export class MailSource extends pulumi.ComponentResource {
   readonly mynetworks: pulumi.Output<string[]>;
   /** `relayhost` as effective on the host; undefined without outboundRelay. */
   readonly relayhost: pulumi.Output<string | undefined>;
+  /** In a preview: what will happen to the hosts of this component (`pulumi-dovecot-postfix/plan`). Undefined in an update. */
+  readonly plan: pulumi.Output<Plan | undefined>;
 
   constructor(name: string, args: MailSourceArgs, opts?: pulumi.ComponentResourceOptions) {
     super("dovecot-postfix:MailSource", name, {}, opts);
@@ -58,6 +62,9 @@ export class MailSource extends pulumi.ComponentResource {
       this.outboundRelay = new OutboundRelay(`${name}-outbound`, { connection: postfix, ...outboundRelay }, parent);
     }
 
+    const own = [this.dovecotProxyTrust, this.postfixXclientTrust, this.relayAcceptance];
+    const more = [this.masterUser, this.outboundRelay].filter((resource) => resource !== undefined);
+    this.plan = pulumi.output(planOf([...own, ...more]));
     this.loginFormat = pulumi.output(this.masterUser?.loginFormat);
     this.masterPassword = pulumi.secret(this.masterUser?.password);
     this.mynetworks = this.relayAcceptance.mynetworks;
@@ -69,4 +76,18 @@ export class MailSource extends pulumi.ComponentResource {
       relayhost: this.relayhost,
     });
   }
+}
+
+/** The plan of some resources' hosts, with what is told of these resources alone. */
+async function planOf(resources: readonly HostResource[]): Promise<Plan | undefined> {
+  const owners = new Set<string>();
+  let whole: Plan | undefined;
+  for (const resource of resources) {
+    const told = await plans.get(resource);
+    if (!told) return undefined;
+    owners.add(told.owner);
+    whole = told.plan;
+  }
+  const { partOf } = await import("../plan/part.js");
+  return whole && partOf(whole, owners);
 }

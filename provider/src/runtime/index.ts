@@ -5,7 +5,7 @@ import type { Result } from "../host/session.js";
 import type { Failure } from "./check.js";
 import { inOneForm } from "./forms.js";
 import type { Inputs, Kind, Outputs } from "./kind.js";
-import { kinds } from "./kinds/index.js";
+import { kindOf, nameOf, operationOf } from "./operation.js";
 import { sessionOf } from "./sessions.js";
 
 type Args = Readonly<Record<string, unknown>>;
@@ -68,18 +68,7 @@ function run(
   inputs: Inputs,
   how: { aim: Operation["aim"]; args: Args; old: Outputs | undefined },
 ): Promise<Result> {
-  const { aim, args, old } = how;
-  const { owner } = inputs.identity;
-  const former = old?.identity.owner;
-  const operation: Operation = {
-    ...{ label: nameOf(inputs), owner, daemon: kind.daemon, aim },
-    ...(former !== undefined && former !== owner && { formerOwner: former }),
-    records: (id) => (aim === "ensure" ? (kind.records?.(args, id) ?? []) : []),
-    queries: aim === "leave" ? [] : kind.queries(args),
-    contribute: (site) => kind.contribute(args, site, { owner, old }),
-    ...(kind.inquire && { inquire: (...more) => kind.inquire?.(args, ...more) ?? Promise.resolve([]) }),
-  };
-  return sessionOf(inputs.connection).run(operation);
+  return sessionOf(inputs.connection).run(operationOf(kind, inputs, how));
 }
 
 /** Arguments whose values differ. What the program does not give and the resource keeps, and what it never gave, does not. */
@@ -104,19 +93,6 @@ function givenBy(inputs: Inputs): string[] {
 
 function host(inputs: Inputs): unknown {
   return (inputs.connection as { host?: unknown } | undefined)?.host;
-}
-
-function kindOf({ identity }: Inputs): Kind {
-  const kind = kinds[identity.kind];
-  if (!kind)
-    throw new Error(
-      `${identity.kind} is not a resource of this release of pulumi-dovecot-postfix: update the package.`,
-    );
-  return kind;
-}
-
-function nameOf({ identity }: Inputs): string {
-  return `${identity.kind} ${identity.owner.split("/").at(-1) ?? ""}`;
 }
 
 /** The engine takes plain JSON only, and one undefined value would lose the resource after the work was done. */

@@ -1,0 +1,36 @@
+// What foresight asks of a site.
+import type { Site } from "../host/planning.js";
+import type { Finding } from "../plan/schema.js";
+
+/** An effective value that foresightRecords asked for; undefined where the host has none. */
+export function setting({ snapshot }: Site, name: string): string | undefined {
+  const answer = snapshot.values[`foresight.${name}`];
+  return answer?.status === 0 ? answer.text : undefined;
+}
+
+/** Whether another host reaches one of the ports; where the host was not asked, nothing is missing. */
+export function serves({ snapshot }: Site, ...ports: readonly number[]): boolean {
+  const listening = snapshot.surroundings?.listening;
+  return listening === undefined || listening.some(({ port, loopback }) => ports.includes(port) && !loopback);
+}
+
+/** Addresses in a sentence. */
+export function named(networks: readonly string[]): string {
+  return networks.map((network) => network.replace(/\/(32|128)$/, "")).join(", ");
+}
+
+/** Where fail2ban runs and may ban them. */
+export function banned({ snapshot }: Site, networks: readonly string[], who: string): Finding[] {
+  const ignored = snapshot.surroundings?.fail2ban?.ignored;
+  const open = networks.filter(
+    (network) => !ignored?.some((one) => one.replace(/\/(32|128)$/, "") === named([network])),
+  );
+  if (ignored === undefined || open.length === 0) return [];
+  return [
+    {
+      severity: "error",
+      text: `fail2ban runs on ${snapshot.host} and may ban ${who} ${named(open)}: then nobody behind it gets in.`,
+      cure: `Add ${named(open)} to ignoreip in /etc/fail2ban/jail.local; guard the logins on the proxy itself.`,
+    },
+  ];
+}

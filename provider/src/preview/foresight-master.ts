@@ -1,0 +1,61 @@
+import { dialect } from "../dovecot/dialect.js";
+import { masterSeparator } from "../dovecot/master-user.js";
+import type { Site } from "../host/planning.js";
+import type { Effect, Finding } from "../plan/schema.js";
+import { dovecotSite } from "../runtime/kinds/dovecot-site.js";
+import { named, setting } from "./facts.js";
+
+interface Args {
+  readonly username: string;
+  readonly separator?: string;
+  readonly services?: readonly string[];
+  readonly allowedNetworks?: readonly string[];
+}
+
+export function masterEffects({ username, services, allowedNetworks }: Args): Effect[] {
+  const over = (services ?? ["imap", "sieve"]).map((name) => (name === "sieve" ? "ManageSieve" : name.toUpperCase()));
+  const from = allowedNetworks ? `from ${named(allowedNetworks)} only` : "from any address";
+  return [
+    {
+      ...{ from: "migration tool", to: "source" },
+      label: `every mailbox as ${username}, ${over.join(" and ")}`,
+      text:
+        `Whoever has ${username}'s password may read, change and delete every user's mail and scripts over ${over.join(" and ")}, ${from}. ` +
+        `${username} cannot send mail and cannot log in as a user who does not exist.`,
+      ...(allowedNetworks ? {} : { narrower: 'allowedNetworks: ["<the migration tool\'s address>"]' }),
+    },
+  ];
+}
+
+/** The migration tool opens this many connections as one user: 8 workers and one that controls them. */
+const connections = 9;
+
+export function masterFindings({ separator }: Args, site: Site): Finding[] {
+  const { snapshot } = site;
+  const limit = Number(setting(site, "mail_max_userip_connections") ?? connections);
+  const version = dialect(snapshot.dovecot?.version ?? "");
+  const chosen = version && masterSeparator(dovecotSite(site).tree, version, separator);
+  const splits = chosen && "separator" in chosen ? chosen.separator : undefined;
+  const logins =
+    snapshot.surroundings?.oddLogins.filter((login) => splits !== undefined && login.includes(splits)) ?? [];
+  return [
+    ...(splits !== undefined && logins.length > 0
+      ? [
+          {
+            severity: "error" as const,
+            text: `Logins on ${snapshot.host} hold the separator "${splits}" and would be split at it, so these users cannot log in any more: ${logins.join(", ")}.`,
+            cure: 'Choose another one with `separator`, such as "*", or rename these logins.',
+          },
+        ]
+      : []),
+    ...(limit > 0 && limit < connections
+      ? [
+          {
+            severity: "warning" as const,
+            text: `mail_max_userip_connections = ${limit} on ${snapshot.host}: the migration tool opens up to ${connections} connections as one user from one address.`,
+            cure: `Raise it to ${connections + 1} or more for protocol imap, or run the tool with fewer (--imap-connections).`,
+          },
+        ]
+      : []),
+  ];
+}
