@@ -134,14 +134,14 @@ describe("example with-command", () => {
     const connection = {
       ...{ host: "mail.example.org", user: "root", privateKey: "the key", hostKey: "ssh-ed25519 AAAA" },
     };
-    const [ours, theirs] = ["pulumi-nodejs:dynamic/dovecot-postfix:OutboundRelay", "command:remote:Command"].map(
-      (wanted) => resources.find(({ type }) => type === wanted) ?? assert.fail(`no ${wanted}`),
-    );
-    assert.deepEqual(ours?.inputs["connection"], connection);
+    const only = (wanted: string) => resources.find(({ type }) => type === wanted) ?? assert.fail(`no ${wanted}`);
+    const ours = only("pulumi-nodejs:dynamic/dovecot-postfix:OutboundRelay");
+    const theirs = only("command:remote:Command");
+    assert.deepEqual(ours.inputs["connection"], connection);
     assert.ok(ours.secretInputs.includes("connection"));
     // @pulumi/command fills in its own defaults.
-    assert.deepEqual({ ...(theirs?.inputs["connection"] as object), ...connection }, theirs?.inputs["connection"]);
-    assert.ok(theirs?.secretInputs.includes("connection"));
+    assert.deepEqual({ ...(theirs.inputs["connection"] as object), ...connection }, theirs.inputs["connection"]);
+    assert.ok(theirs.secretInputs.includes("connection"));
     assert.deepEqual(theirs.inputs["triggers"], ["[new.example.net]:25"]);
   });
 });

@@ -58,6 +58,22 @@ function promises(debian: Debian): void {
     return (await Promise.all(asked)).flat();
   };
 
+  it("refuses a list for one service beside one for all, which would not be seen there, whoever comes first", async () => {
+    const one = { proxies: ["192.0.2.10"], services: ["submission/inet"] };
+    const all = { proxies: ["192.0.2.20"] };
+    for (const [first, second] of [
+      [one, all],
+      [all, one],
+    ] as const) {
+      await holding(host, { kind, stack: "first" }, first, async () => {
+        await assert.rejects(
+          create(host, { kind, stack: "second" }, second),
+          /exclude each other.*`services` in both/s,
+        );
+      });
+    }
+  });
+
   it("lets the proxy, and nobody else, tell the client's address to every service", async () => {
     // An unterminated last line is what postconf -e would append to.
     await configure(host, `printf '${name} = 192.0.2.1\\n# the end' >>${mainCf}`);

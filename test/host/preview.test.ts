@@ -19,6 +19,7 @@ import { createStack, type Program, type TestStack } from "../support/stack.js";
 
 const proxies = ["203.0.113.10"];
 const password = "correct-horse-battery-staple";
+const restart = "{ postfix stop; doveadm stop; sleep 0.2; dovecot; postfix start; } </dev/null >/dev/null 2>&1";
 const variables = ["PULUMI_DOVECOT_POSTFIX_PLAN", "PULUMI_DOVECOT_POSTFIX_PLAN_FILE"] as const;
 
 for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
@@ -219,10 +220,10 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
         postconf -e inet_interfaces=loopback-only 'smtpd_sasl_tls_security_options = noanonymous, noplaintext' \
           'smtpd_sender_restrictions = reject_unknown_sender_domain' smtpd_milters=inet:127.0.0.1:9
         touch -d '-5 seconds' /etc/postfix/main.cf
-        postfix stop; doveadm stop; dovecot; postfix start
+        ${restart}
         mkdir -p /run/fail2ban /etc/fail2ban
         echo 'ignoreip = 127.0.0.1/8' >/etc/fail2ban/jail.local
-        setsid socat UNIX-LISTEN:/run/fail2ban/fail2ban.sock,fork PIPE </dev/null >/dev/null 2>&1 &
+        setsid socat UNIX-LISTEN:/run/fail2ban/fail2ban.sock,fork STDIO </dev/null >/dev/null 2>&1 &
         until [ -S /run/fail2ban/fail2ban.sock ]; do sleep 0.05; done`);
       const bad = await found();
       for (const finding of [
@@ -246,7 +247,7 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
       await host.run(`
         rm -rf /etc/dovecot /etc/postfix /etc/fail2ban /run/fail2ban
         mv /tmp/dovecot /etc/dovecot; mv /tmp/postfix /etc/postfix
-        postfix stop; doveadm stop; dovecot; postfix start`);
+        ${restart}`);
     });
 
     it("is data of a component: known, not secret, and not there in an update", async () => {

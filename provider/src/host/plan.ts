@@ -222,6 +222,12 @@ export function conflict(wish: Wish, others: Readonly<Record<string, Contributio
     if (owner === wish.owner || owner === wish.formerOwner) continue;
     for (const mine of wish.contribution?.edits ?? []) {
       for (const theirs of other.edits) {
+        if (hides(mine, theirs) || hides(theirs, mine)) {
+          return new Refusal(
+            `${describe(mine.edit)} and what ${owner} has, ${describe(theirs.edit)}, exclude each other: a service with a list of its own does not see main.cf's.`,
+            "Give `services` in both resources, or in neither.",
+          );
+        }
         if (mine.path === theirs.path && contradict(mine, theirs)) {
           return new Refusal(
             `${describe(mine.edit)} in ${mine.path} is already provided by ${owner}.`,
@@ -232,6 +238,12 @@ export function conflict(wish: Wish, others: Readonly<Record<string, Contributio
     }
   }
   return undefined;
+}
+
+/** Whether a list that one of us begins for a service hides from it what another one adds in main.cf. */
+function hides(a: Edit, b: Edit): boolean {
+  if (a.format !== "master.cf" || b.format !== "main.cf" || a.edit.seed === undefined) return false;
+  return "add" in b.edit && a.edit.parameter === b.edit.parameter;
 }
 
 function contradict(a: Edit, b: Edit): boolean {

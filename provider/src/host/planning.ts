@@ -21,8 +21,14 @@ export interface Site {
 export interface Proposal {
   readonly contribution: Contribution;
   readonly warnings: readonly string[];
-  /** What the administrator has already, in another form: not written, and so not to be found word by word. */
-  readonly already: readonly string[];
+  /** What the administrator has already in another form: not written, and so not to be found word by word. */
+  readonly already: readonly Already[];
+}
+
+export interface Already {
+  /** The word that a query looks for in the effective value. */
+  readonly word: string;
+  readonly note: string;
 }
 
 export type Query = Omit<Effective, "id">;
@@ -57,7 +63,7 @@ export interface Ready {
   readonly site: Site | undefined;
   readonly wish: Wish;
   readonly warnings: readonly string[];
-  readonly already: readonly string[];
+  readonly already: readonly Already[];
   /** Effective values in the order of the operation's queries, as they were observed. */
   readonly values: readonly string[];
 }
@@ -102,7 +108,7 @@ export async function decide(host: Host, operations: readonly Operation[], scope
     try {
       const wishes = writing.map(({ wish }) => wish);
       const planned = plan(snapshot, daemon, wishes, contextOf(snapshot));
-      const notes = [...planned.notes, ...writing.flatMap(({ already }) => already)];
+      const notes = [...planned.notes, ...writing.flatMap(({ already }) => already.map(({ note }) => note))];
       return [{ plan: { ...planned, notes }, probes: host.probes(snapshot, daemon) }];
     } catch (error) {
       for (const { operation } of writing) refused.set(operation, error);
@@ -178,7 +184,7 @@ async function propose(
       const effective = operation.queries.map((query, n) => ({
         ...query,
         id: id(n),
-        ...(already.length > 0 && { word: "" }),
+        ...(already.some(({ word }) => word === query.word) && { word: "" }),
       }));
       const wish: Wish = { owner, ...former, contribution, effective };
       const refusal = conflict(wish, accepted[daemon]);

@@ -41,9 +41,10 @@ export const dovecotProxyTrust: Kind<Args> = {
     return {
       contribution: { kind: "DovecotProxyTrust", edits: fragmentEdits(edits) },
       warnings: [],
-      already: trusted.map(
-        (proxy) => `${name} covers ${proxy} already; that is the administrator's and stays after destroy`,
-      ),
+      already: trusted.map((word) => ({
+        word,
+        note: `${name} covers ${word} already; that is the administrator's and stays after destroy`,
+      })),
     };
   },
 

@@ -1,7 +1,7 @@
 // What the Postfix resources ask of a snapshot.
 import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
-import type { Site } from "../../host/planning.js";
+import type { Already, Site } from "../../host/planning.js";
 import { withoutOurs } from "../../host/plan.js";
 import type { PostfixFacts, Snapshot } from "../../host/snapshot.js";
 import { elements } from "../../postfix/lists.js";
@@ -60,7 +60,7 @@ interface Place {
 export interface ListEdits {
   readonly edits: readonly Edit[];
   /** What the administrator's lists hold already in another form: `10.0.0.1`, or a network around it. */
-  readonly already: readonly string[];
+  readonly already: readonly Already[];
 }
 
 /**
@@ -115,7 +115,7 @@ function missing(
   where: string,
   value: string,
   networks: readonly string[],
-): { add: string[]; already: readonly string[] } {
+): { add: string[]; already: readonly Already[] } {
   const present = elements(value);
   const covered = networks.filter(
     (network) => covers(present, network) === "yes" && !present.includes(postfixNetwork(network)),
@@ -130,9 +130,10 @@ function missing(
   }
   return {
     add: networks.filter((network) => !covered.includes(network)).map(postfixNetwork),
-    already: covered.map(
-      (network) => `${where} covers ${network} already; that is the administrator's and stays after destroy`,
-    ),
+    already: covered.map((network) => ({
+      word: postfixNetwork(network),
+      note: `${where} covers ${network} already; that is the administrator's and stays after destroy`,
+    })),
   };
 }
 
