@@ -106,7 +106,7 @@ function sign({ name }: Distribution, marker: Marker): { plant: string; uproot: 
   const engine = name === "Mailu" ? "podman" : "docker";
   const lines = ["docker.io/library/redis:7 com.docker.compose.service=redis", running].join("\n");
   const script = `[ "$1" = ps ] && echo '${lines}'`;
-  return { plant: fake(engine, script), uproot: `rm /usr/local/bin/${engine}`, found: engine };
+  return { plant: fake(engine, script), uproot: `rm /usr/local/bin/${engine}`, found: "a running container" };
 }
 
 function fake(command: string, script: string): string {

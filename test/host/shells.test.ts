@@ -117,11 +117,7 @@ describe("the programs on the host", () => {
       const asked = await inputs("observe");
       assert.ok(asked.length >= 2);
       for (const input of asked) {
-        const [dash, ...others] = await Promise.all(
-          shells.map((shell) =>
-            host.run(`${shell} <${input}`).then((answer) => answer.replace(/( addresses\n)[^]*?\n\n/, "$1")),
-          ),
-        );
+        const [dash, ...others] = await Promise.all(shells.map((shell) => host.run(`${shell} <${input}`)));
         assert.match(dash ?? "", /^[0-9a-f]{32} end$/m);
         for (const other of others) assert.equal(other, dash);
       }

@@ -1,0 +1,135 @@
+// `npx pulumi-dovecot-postfix plan`, as a user runs it in the directory of a program.
+import { strict as assert } from "node:assert";
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join, resolve } from "node:path";
+import { planSchema } from "pulumi-dovecot-postfix/plan";
+import { startHost, type Debian, type Host } from "../support/host.js";
+import { pulumi } from "../support/stack.js";
+
+const root = resolve(__dirname, "../..");
+const program = `
+const { DovecotProxyTrust, RelayAcceptance } = require("pulumi-dovecot-postfix");
+const { connection, what } = JSON.parse(process.env.TEST_HOST);
+if (what === "broken") throw new Error("no such mail host");
+if (what === "wide") new DovecotProxyTrust("trust", { connection, proxies: ["203.0.113.10", "203.0.113.11"] });
+if (what === "all") new DovecotProxyTrust("trust", { connection, proxies: ["203.0.113.10"] });
+if (what !== "none") new RelayAcceptance("relay", { connection, servers: ["203.0.113.20"] });
+`;
+
+for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
+  describe(`the plan command on ${debian}`, () => {
+    let host: Host;
+    let directory: string;
+    let bin: string;
+    let pristine: Map<string, string>;
+
+    before(async () => {
+      host = await startHost(debian);
+      pristine = await host.files();
+      const { ensureEngine } = await import("../support/engine.mjs");
+      ({ bin } = await ensureEngine(console.error));
+      directory = mkdtempSync(join(tmpdir(), "plan-command-"));
+      for (const one of ["program", "state", "elsewhere"]) mkdirSync(join(directory, one));
+      symlinkSync(join(root, "node_modules"), join(directory, "program/node_modules"));
+      writeFileSync(join(directory, "program/Pulumi.yaml"), "name: mail\nruntime: nodejs\n");
+      writeFileSync(join(directory, "program/package.json"), `{ "main": "index.js" }`);
+      writeFileSync(join(directory, "program/index.js"), program);
+      assert.equal((await cli("all", ["stack", "init", "test"])).code, 0);
+    });
+    after(async () => {
+      rmSync(directory, { recursive: true, force: true });
+      await host.stop();
+    });
+
+    const environment = (what: string) => ({
+      TEST_HOST: JSON.stringify({ connection: host.connection, what }),
+      XDG_CACHE_HOME: join(directory, "cache"),
+    });
+    const cli = (what: string, args: string[]) =>
+      pulumi(args, { cwd: join(directory, "program"), state: join(directory, "state"), env: environment(what) });
+    const plan = (what: string, ...args: string[]): Promise<{ stdout: string; stderr: string; code: number }> => {
+      const env = {
+        ...process.env,
+        ...environment(what),
+        PATH: [bin, process.env["PATH"]].filter(Boolean).join(delimiter),
+        PULUMI_HOME: join(directory, "state/home"),
+        PULUMI_BACKEND_URL: `file://${join(directory, "state/state")}`,
+        PULUMI_CONFIG_PASSPHRASE: "test",
+        PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+      };
+      const command = [join(root, "node_modules/pulumi-dovecot-postfix/dist/cli/index.js"), "plan", ...args];
+      return new Promise((done) => {
+        execFile(process.execPath, command, { cwd: join(directory, "program"), env }, (error, stdout, stderr) => {
+          done({ stdout, stderr, code: error ? Number(error.code) : 0 });
+        });
+      });
+    };
+
+    it("shows what an `up` will do, writes nothing, and tells by its exit code that something changes", async () => {
+      const { stdout, stderr, code } = await plan("all", "--exit-code");
+      assert.equal(code, 1, stderr);
+      assert.match(stdout, /^Plan for root@/);
+      assert.match(stdout, /^\+ {2}login_trusted_networks = 203\.0\.113\.10\/32$/m);
+      assert.match(stdout, /^reload dovecot: ends none$|^ {2}reload dovecot: ends none$/m);
+      assert.doesNotMatch(stdout, /\x1b/);
+      assert.deepEqual(await host.files(), pristine);
+      assert.equal((await plan("all")).code, 0);
+    });
+
+    it("tells an error from a change", async () => {
+      const broken = await plan("broken", "--exit-code");
+      assert.equal(broken.code, 2);
+      assert.match(broken.stderr, /^error: .*no such mail host/s);
+      const nowhere = await plan("all", "-C", join(directory, "elsewhere"));
+      assert.equal(nowhere.code, 2);
+      assert.match(nowhere.stderr, /^error: .*no Pulumi\.yaml/s);
+      assert.doesNotMatch(nowhere.stderr, /\n +at /);
+      const wrong = await plan("all", "--format", "pdf");
+      assert.equal(wrong.code, 2);
+      assert.match(wrong.stderr, /Allowed choices are text, json, markdown/);
+      await host.run("mv /etc/postfix/main.cf /etc/postfix/main.cf.away");
+      const refused = await plan("all");
+      await host.run("mv /etc/postfix/main.cf.away /etc/postfix/main.cf");
+      assert.equal(refused.code, 2, JSON.stringify(refused));
+      assert.match(refused.stdout, /RelayAcceptance relay is refused: an `up` would fail/);
+      assert.match(refused.stderr, /error: .*(main\.cf|postfix)/);
+    });
+
+    it("after the `up` has nothing to tell but what is new", async () => {
+      assert.equal((await cli("all", ["up", "--yes", "--skip-preview"])).code, 0);
+      const same = await plan("all", "--exit-code");
+      assert.equal(same.code, 0, same.stdout + same.stderr);
+      assert.match(same.stdout, /nothing to change\.\n$/);
+      const more = await plan("wide", "--format", "json");
+      const { hosts } = planSchema.parse(JSON.parse(more.stdout));
+      assert.equal(hosts[0]?.files.length, 1);
+      assert.match(hosts[0].files[0]?.diff ?? "", /^\+ {2}login_trusted_networks = 203\.0\.113\.11\/32$/m);
+    });
+
+    it("prints what goes with the last resource, and what a destroy takes back, as a pull request shows it", async () => {
+      const last = await plan("none", "--exit-code");
+      assert.equal(last.code, 1, last.stderr);
+      assert.match(last.stdout, /DovecotProxyTrust trust goes/);
+      assert.match(last.stdout, /RelayAcceptance relay goes/);
+      const { stdout, code } = await plan("all", "--destroy", "--format", "markdown");
+      assert.equal(code, 0);
+      assert.match(stdout, /^### Mail hosts of `organization\/mail\/test`\n\n```mermaid\nflowchart LR\n/);
+      assert.match(stdout, /proxy -\.->\|"no longer: DovecotProxyTrust trust"\| source1/);
+      assert.match(stdout, /^\| `\/etc\/postfix\/main\.cf` \| changed, \+\d+ -\d+ \|$/m);
+      assert.match(stdout, /<details><summary>\/etc\/postfix\/main\.cf, .*<\/summary>\n\n```diff\n/);
+      assert.doesNotMatch(stdout + last.stdout, /PRIVATE KEY/);
+    });
+
+    it("and the destroy does just that", async () => {
+      const [, digest = ""] =
+        /plan ` ?([0-9a-f]{12})/.exec((await plan("all", "--destroy", "--format", "markdown")).stdout) ?? [];
+      const { stdout, code } = await cli("all", ["destroy", "--yes", "--skip-preview"]);
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, new RegExp(`plan ${digest}, as previewed`));
+      assert.deepEqual(await host.files(), pristine);
+      assert.match((await plan("none")).stdout, /No mail host is concerned/);
+    });
+  });
+}
