@@ -23,7 +23,7 @@ const program = `
   });`;
 
 describe("the provider's shim", () => {
-  const golden = readFileSync("test/unit/shim.golden.js", "utf8");
+  const golden = readFileSync("test/unit/shim.golden.txt", "utf8");
 
   it("is the pinned text, the same for every resource", () => {
     assert.equal(execFileSync(process.execPath, ["-e", program], { encoding: "utf8" }).trim(), golden.trim());

@@ -34,7 +34,7 @@ export async function preview(project: Project, planFile: string): Promise<Previ
   const failed = code !== 0;
   const errors = (report?.diagnostics ?? [])
     .filter(({ severity }) => severity === "error")
-    .map(({ message = "" }) => message.trim());
+    .map(({ message = "" }) => message.trim().replace(/^error: /, ""));
   if (failed && errors.length === 0) throw new CommandError((stderr || stdout).trim() || `pulumi ended with ${code}`);
   const deleted = (report?.steps ?? []).filter(({ op, urn }) => op === "delete" && urn.includes(own));
   return { failed, errors, deleted: deleted.map(({ urn }) => urn) };

@@ -152,4 +152,11 @@ async function print(plan: Plan, resources: readonly Resolved[]): Promise<void> 
       if (state === "refused") await error(reason, of.get(owner) ?? first);
     }
   }
+  const refused = plan.hosts.flatMap(({ resources: all }) => all.filter(({ state }) => state === "refused"));
+  // A logged error alone fails a program of the Automation API, but not one that the CLI runs.
+  if (refused.length > 0) throw new pulumi.RunError(`An \`up\` would fail for ${refused.map(label).join(", ")}.`);
+}
+
+function label({ kind, name }: ResourcePlan): string {
+  return `${kind} ${name}`;
 }
