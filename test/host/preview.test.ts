@@ -57,14 +57,14 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
     });
 
     const five =
-      (options: { without?: string; proxies?: pulumi.Input<string>[] } = {}): Program =>
+      (options: { without?: string; proxies?: string[]; master?: string } = {}): Program =>
       () => {
         const { connection } = host;
         const trusted = options.proxies ?? proxies;
         const is = (name: string) => options.without !== name;
         if (is("dovecot")) new DovecotProxyTrust("dovecot", { connection, proxies: trusted });
         if (is("xclient")) new PostfixXclientTrust("xclient", { connection, proxies });
-        if (is("master")) new MasterUser("master", { connection, username: "vmadmin", password });
+        if (is("master")) new MasterUser(options.master ?? "master", { connection, username: "vmadmin", password });
         if (is("relay")) new RelayAcceptance("relay", { connection, servers: [next.address] });
         if (is("outbound")) new OutboundRelay("outbound", { connection, server: next.address });
         return Promise.resolve();
@@ -140,6 +140,10 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
         after.stdout,
         new RegExp(`previewed was ${before.first.digest ?? ""}: ${fragment[0] ?? ""} changed in between`),
       );
+
+      const renamed = await shown(five({ proxies: ["203.0.113.10", "203.0.113.11"], master: "renamed" }));
+      assert.deepEqual(renamed.first.files, []);
+      assert.match(renamed.stdout, /MasterUser renamed has what a resource that goes has still/);
 
       await host.run("echo '# kept' >>/etc/postfix/main.cf; touch -d '-5 seconds' /etc/postfix/main.cf");
       const less = await shown(five({ without: "outbound" }));
@@ -275,9 +279,17 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
     });
 
     it("takes nothing on the host at its word: escapes in main.cf are shown, not run", async () => {
-      await host.run("printf '# \\033[31m<{%%fg 1%%}>\\033]0;x\\007\\n' >>/etc/postfix/main.cf");
+      await host.run(
+        "postconf -X mynetworks; printf '# \\033[31m<{%%fg 1%%}>\\033]0;x\\007\\n' >>/etc/postfix/main.cf",
+      );
       const { stdout } = await shown(five({ without: "outbound" }));
       assert.doesNotMatch(stdout, /\x1b|\x07/);
+      // Unset, it is computed; the list is then written down.
+      assert.match(
+        stdout,
+        new RegExp(`^ +mynetworks: 127\\.0\\.0\\.\\S+ .*-> 127\\.0\\.0\\.\\S+ .*${next.address}/32$`, "m"),
+      );
+      assert.match(stdout, new RegExp(`^ +\\+mynetworks = 127\\.0\\.0\\..*${next.address}/32$`, "m"));
       assert.match(stdout, /\\x1b\[31m<\{ %fg 1%\}>\\x1b\]0;x\\x07/);
     });
   });

@@ -12,6 +12,7 @@
 #   effective ID doveconf|postconf|service SELECTOR NAME WORD   WORD must be in the effective value ("": only report it)
 #   reload                                       the daemon takes its configuration anew, once
 #   flush                                        forget cached logins
+#   living                                       what does not live before is not changed: it could not be proved
 #
 # Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
 # journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back. Where somebody has
@@ -56,12 +57,12 @@ each() {
     check) words=2 ;;
     probe) words=6 ;;
     effective) words=6 ;;
-    reload | flush) words=1 ;;
+    reload | flush | living) words=1 ;;
     *) fail protocol "unknown record $1"; return 1 ;;
     esac
     case $phase.$1 in
     expect.file | expect.gone | save.file | save.gone | save.probe | stage.file | check.check | place.file | place.gone | \
-      baseline.probe | prove.probe | effective.effective | has.reload | has.flush)
+      baseline.probe | living.probe | prove.probe | effective.effective | has.reload | has.flush | has.living)
       "${phase}_$1" "$@" || return 1
       ;;
     esac
@@ -200,6 +201,22 @@ prove_probe() {
   return 0 # nobody may be there to read it
 }
 
+# living RECORD...: whether anything answers before the change. All of Dovecot's logins need its auth.
+living_probe() {
+  count=$((count + 1))
+  if lives "$3" "$work/before.$count"; then
+    alive=yes
+  elif [ "$3" = auth ]; then
+    alive=no
+    return 1
+  fi
+}
+living() {
+  count=0 alive=''
+  each living "$@"
+  [ "$alive" = yes ] || [ "$count" = 0 ] || fail living "$(run doveadm log errors 2>/dev/null | tail -n 3; log_words)"
+}
+
 # probes RECORD...: all at once; a second round for what a busy host answered too late.
 probes() {
   for round in 1 2; do
@@ -220,6 +237,7 @@ probes() {
 # --- reload: once, and only of a daemon that runs.
 has_reload() { reload=yes; }
 has_flush() { flush=yes; }
+has_living() { living=yes; }
 
 # running: status 0 it does, 124 and more: its tool does not end.
 running() {
@@ -406,7 +424,7 @@ transaction() {
   shift 2
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
-  reload=no flush=no count=0 silent=''
+  reload=no flush=no living=no count=0 silent=''
   within 12
   each has "$@" || return 1
   each expect "$@" || return 1
@@ -421,6 +439,10 @@ transaction() {
     return 1
   fi
   wait
+  if [ "$reload$living" = yesyes ] && ! living "$@"; then
+    abandon
+    return 1
+  fi
   (watchdog "$$" "$nonce" "$@" &)
   # (Not `:`, a special builtin: where it cannot write, dash exits.)
   printf '' >"$dir/journal/live"
@@ -470,7 +492,7 @@ main() {
   # From here on a lost link does not stop us: the commit ends, proved or undone.
   trap '' HUP PIPE INT TERM
   exec 9</var/lib
-  flock -n 9 || { frame waiting; flock -w 60 9; } || { frame locked; frame end; exit 75; }
+  flock -w 1 9 || { frame waiting; flock -w 60 9; } || { frame locked; frame end; exit 75; }
 }
 
 finish() { frame end; }

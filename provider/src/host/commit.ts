@@ -87,6 +87,8 @@ function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
       ? probes.flatMap(({ service, kind, host, port, mode }) => ["probe", service, kind, host, String(port), mode])
       : []),
     ...(plan.reload ? ["reload"] : []),
+    // A resource that only leaves goes from a broken host, too.
+    ...(plan.effective.length > 0 ? ["living"] : []),
     ...(plan.daemon === "dovecot" ? ["flush"] : []),
   ];
 }
@@ -98,6 +100,7 @@ const steps: Readonly<Record<string, string>> = {
   save: "the copy of the old files could not be made",
   stage: "the new files could not be written",
   check: "the daemon's own check refused the new settings",
+  living: "its services do not answer, so a change could not be proved",
   place: "a new file could not be put in place",
   reload: "the daemon could not be reloaded",
   effective: "the new value did not take effect",

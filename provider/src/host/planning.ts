@@ -158,15 +158,12 @@ async function propose(
   refused: Map<Operation, unknown>,
 ): Promise<Ready[]> {
   // A preview is not told of aliases: what leaves may be the same resource by its former name.
-  const leaves = operations.flatMap(({ aim, owner }) => (lenient && aim === "leave" ? [owner] : []));
-  const others = (daemon: Daemon) =>
+  const leaves = new Set(operations.flatMap(({ aim, owner }) => (lenient && aim === "leave" ? [owner] : [])));
+  const contributionsOf = (daemon: Daemon, leaving: boolean) =>
     Object.fromEntries(
-      Object.entries(snapshot.ledgers[daemon].contributions).filter(([owner]) => !leaves.includes(owner)),
+      Object.entries(snapshot.ledgers[daemon].contributions).filter(([owner]) => leaves.has(owner) === leaving),
     );
-  const accepted: Record<Daemon, Record<string, Contribution>> = {
-    dovecot: others("dovecot"),
-    postfix: others("postfix"),
-  };
+  const accepted = { dovecot: contributionsOf("dovecot", false), postfix: contributionsOf("postfix", false) };
   const ready: Ready[] = [];
   for (const operation of operations) {
     const { owner, formerOwner, daemon, aim } = operation;
@@ -190,10 +187,11 @@ async function propose(
       const refusal = conflict(wish, accepted[daemon]);
       if (refusal) throw refusal;
       if (aim === "ensure" && !snapshot[daemon].running) throw stoppedDaemon(snapshot, daemon);
+      const renamed = conflict(wish, contributionsOf(daemon, true)) ? [takesOver(operation)] : [];
       const said = aim === "ensure" ? await inquiry(operation, lenient, site, link, shell) : [];
       accepted[daemon][owner] = contribution;
       const values = operation.queries.map((_, n) => snapshot.values[id(n)]?.text ?? "");
-      ready.push({ operation, site, warnings: [...warnings, ...said], already, wish, values });
+      ready.push({ operation, site, warnings: [...warnings, ...said, ...renamed], already, wish, values });
     } catch (error) {
       refused.set(operation, error);
     }
@@ -224,6 +222,13 @@ export function contextOf(snapshot: Snapshot): PlanContext {
   const dialect: Dialect = version.startsWith("2.4") ? "2.4" : "2.3";
   const group = /^default_internal_group = (\S+)$/m.exec(snapshot.dovecot?.settings.text ?? "")?.[1] ?? "dovecot";
   return { dialect, secretOwner: `root:${group}` };
+}
+
+function takesOver({ label }: Operation): string {
+  return (
+    `${label} has what a resource that goes has still.\n` +
+    "What to do: After a rename, give it `aliases` with the former name; else remove the other one in an `up` of its own first."
+  );
 }
 
 function missingDaemon(snapshot: Snapshot, daemon: Daemon): Refusal {

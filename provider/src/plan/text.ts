@@ -36,7 +36,14 @@ export function hostText(plan: HostPlan, paint: Paint = plain): string {
     ),
     ...section("Also", plan.notes),
   ];
-  return `${paint(`Plan for ${host}`, "bold")} (${digest}): ${lines.join("\n").trimStart()}`.trimEnd();
+  const title = `${paint(`Plan for ${host}`, "bold")} (${digest}): ${summary(plan)}`;
+  return `${title}\n\n${lines.join("\n").trim()}`;
+}
+
+function summary({ files, reloads }: HostPlan): string {
+  const reloaded = reloads.filter(({ reload }) => reload).map(({ daemon }) => daemon);
+  const count = files.length === 1 ? "1 file changes" : `${files.length} files change`;
+  return `${count}, ${reloaded.length === 0 ? "no reload" : `reload of ${reloaded.join(" and ")}`}`;
 }
 
 export function changesNothing({ files, resources }: HostPlan): boolean {

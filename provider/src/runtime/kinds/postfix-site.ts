@@ -143,8 +143,9 @@ function seedOf({ snapshot }: Site, { facts, mainCf }: PostfixSite, name: string
   const seeds = ours.flatMap(({ path, edit }) =>
     path === mainCf.path && "parameter" in edit && edit.parameter === name && "add" in edit ? [edit.seed ?? ""] : [],
   );
-  // With one of ours in force, the value that Postfix tells is ours, too.
-  return seeds[0] ?? facts.raw[name] ?? "";
+  // Where main.cf sets it and would not without us, the value that Postfix tells is ours.
+  const isOurs = parameter(snapshot.files.get(mainCf.path)?.text ?? "", name) !== undefined;
+  return seeds.find((seed) => seed !== "") ?? (isOurs ? "" : (facts.raw[name] ?? ""));
 }
 
 /** Elements of a list parameter in a service's override; `seed`: what a new override begins with. */

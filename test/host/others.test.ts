@@ -1,0 +1,171 @@
+// Others work on the same host: another stack, an administrator, a backup that is played back, a hand that deletes the ledger.
+import { strict as assert } from "node:assert";
+import { createAll, instrumented, random, removeAll, same } from "../support/cuts.js";
+import { startHost, type Debian, type Host } from "../support/host.js";
+import { saying } from "../support/postfix.js";
+import { create, type Resource } from "../support/resources.js";
+
+const state = "/var/lib/pulumi-dovecot-postfix";
+const mainCf = "/etc/postfix/main.cf";
+const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
+
+for (const debian of ["bookworm", "trixie"] as const) {
+  describe(`others on the same host, ${debian}`, () => {
+    promises(debian);
+  });
+}
+
+function promises(debian: Debian): void {
+  let host: Host;
+  let pristine: Map<string, string>;
+
+  before(async () => {
+    host = await startHost(debian);
+    await instrumented(host);
+    pristine = await host.files();
+  });
+  after(() => host.stop());
+
+  const cut = (kind: string, step: number) => host.run(`rm -f /opt/fault/*; echo '${step} ${kind}' >/opt/fault/order`);
+  const uncut = () => host.run("rm -f /opt/fault/order");
+
+  it("a create that was killed between the host's commit and the state's is adopted by the next", async () => {
+    await createAll(host);
+    const written = await host.files();
+    const again = await createAll(host);
+    same(await host.files(), written);
+    await removeAll(again);
+    same(await host.files(), pristine);
+  });
+
+  it("a remove that was killed between the host's commit and the state's is done", async () => {
+    const all = await createAll(host);
+    await removeAll(all);
+    await removeAll(all);
+    same(await host.files(), pristine);
+  });
+
+  it("a ledger that was deleted by hand: what is ours alone is adopted and goes, what cannot be told apart is told", async () => {
+    const all = await createAll(host);
+    await host.run(`rm -rf ${state}`);
+    assert.match((await all[0]?.drift())?.join("\n") ?? "", /the ledger on the host does not know this resource/);
+    const { report } = await saying(async () => removeAll(await createAll(host)));
+    assert.match(report, /already so; it is the administrator's and stays after destroy/);
+    const left = [...(await host.files())].filter(([path, file]) => pristine.get(path) !== file).map(([path]) => path);
+    assert.deepEqual(left.sort(), [mainCf, "/etc/postfix/master.cf"]);
+    await restore();
+  });
+
+  it("a destroy without the ledger says what is still there", async () => {
+    const all = await createAll(host);
+    await host.run(`rm -rf ${state}`);
+    const { report } = await saying(() => removeAll(all));
+    assert.match(
+      report,
+      /the ledger does not know .*DovecotProxyTrust.*still has login_trusted_networks for 198\.51\.100\.7/s,
+    );
+    assert.match(report, /main\.cf still has mynetworks: 203\.0\.113\.20/);
+    await restore();
+  });
+
+  it("a host that is restored from a backup of before, or of the middle, converges", async () => {
+    const backup = (name: string) => host.run(`mkdir -p ${state}; tar -C / -cf /opt/${name}.tar etc ${state.slice(1)}`);
+    const restored = (name: string) =>
+      host.run(
+        `rm -rf ${state} /etc/dovecot /etc/postfix; tar -C / -xf /opt/${name}.tar; rmdir ${state} 2>/dev/null; doveadm reload; postfix reload 2>/dev/null`,
+      );
+    await backup("before");
+    const [trust, ...rest] = await createAll(host);
+    assert.ok(trust);
+    await backup("middle");
+    await removeAll(rest);
+    await restored("middle");
+    await trust.update({ proxies: ["198.51.100.9"] });
+    await restored("before");
+    await trust.update({ proxies: ["198.51.100.9"] });
+    assert.match(await host.run("doveconf -f remote=198.51.100.9 -h login_trusted_networks"), /198\.51\.100\.9/);
+    await removeAll([trust, ...rest]);
+    same(await host.files(), pristine);
+  });
+
+  it("an edit of main.cf between kill and recovery stays, and nothing of ours is orphaned", async () => {
+    // No watchdog is left; the administrator comes before us.
+    for (let step = 60; step < 190; step += 13) {
+      await cut("group", step);
+      await createAll(host).catch(() => undefined);
+      await uncut();
+      await host.run(`sed -i 's/^mynetworks = .*/& 192.0.2.77/; 1i# edited' ${mainCf}`);
+      const edited = (await host.read(mainCf)).includes("203.0.113.20") ? "with ours in it" : "of before";
+      await removeAll(await createAll(host));
+      const now = await host.read(mainCf);
+      assert.match(now, /^# edited$/m, `step ${step}, a file ${edited}`);
+      assert.doesNotMatch(now, /203\.0\.113\.20/, `step ${step}, a file ${edited}`);
+      await host.run(`sed -i '1{/^# edited$/d}; s/^\\(mynetworks = .*\\) 192.0.2.77/\\1/' ${mainCf}`);
+      same(await host.files(), pristine);
+    }
+  });
+
+  it("an edit of main.cf between reading and writing stays", async () => {
+    await cut("editing", 3);
+    const all = await createAll(host);
+    await uncut();
+    assert.match(await host.read(mainCf), /^# edited by somebody\n$/m);
+    await removeAll(all);
+    assert.equal(await host.run(`tail -n 1 ${mainCf}; sed -i '$d' ${mainCf}`), "# edited by somebody\n");
+    same(await host.files(), pristine);
+  });
+
+  it(`two stacks in any order (CUTS_SEED=${seed}): what anyone wants is there, the original bytes after the last`, async function () {
+    this.timeout(240_000);
+    const draw = random(seed);
+    const any = <T>(all: readonly T[]): T => all[Math.floor(draw() * all.length)] as T;
+    const kinds = [
+      ["DovecotProxyTrust", (network: string) => ({ proxies: [network] })],
+      ["PostfixXclientTrust", (network: string) => ({ proxies: [network], services: ["submission/inet"] })],
+      ["RelayAcceptance", (network: string) => ({ servers: [network] })],
+    ] as const;
+    const networks = ["198.51.100.7", "203.0.113.20"];
+    const held = new Map<string, { resource: Resource; kind: string; network: string }>();
+    // Two connections that differ in a setting are two sessions: two processes, as far as the host can see.
+    const connectionOf = (stack: string) => ({ ...host.connection, ...(stack === "b" && { timeout: 29 }) });
+    for (let round = 0; round < 12; round++) {
+      await Promise.all(
+        ["a", "b"].map(async (stack) => {
+          const [kind, argsOf] = any(kinds);
+          const key = `${stack}/${kind}`;
+          const old = held.get(key);
+          if (old) {
+            held.delete(key);
+            await old.resource.remove();
+          } else {
+            const network = any(networks);
+            const args = { ...argsOf(network), connection: connectionOf(stack) };
+            held.set(key, { kind, network, resource: await create(host, { kind, stack }, args) });
+          }
+        }),
+      );
+      const text = await host.run(`cat /etc/dovecot/conf.d/*pulumi* 2>/dev/null; cat ${mainCf} /etc/postfix/master.cf`);
+      for (const { kind, network } of held.values()) {
+        const there = {
+          DovecotProxyTrust: `login_trusted_networks = ${network}`,
+          PostfixXclientTrust: `smtpd_authorized_xclient_hosts=${network}`,
+          RelayAcceptance: network,
+        }[kind];
+        assert.ok(
+          there !== undefined && new RegExp(there.replaceAll(".", "\\.").replace("=", "=.*")).test(text),
+          `round ${round}: ${kind} ${network}`,
+        );
+      }
+    }
+    await Promise.all([...held.values()].map(({ resource }) => resource.remove()));
+    same(await host.files(), pristine);
+  });
+
+  /** As an administrator who has read what was told. */
+  async function restore(): Promise<void> {
+    await host.stop();
+    host = await startHost(debian);
+    await instrumented(host);
+    pristine = await host.files();
+  }
+}

@@ -1,0 +1,60 @@
+// What a plan shows of files that hold secrets.
+import { strict as assert } from "node:assert";
+import { emptyLedger } from "../../provider/src/host/ledger.js";
+import { plan, type Wish } from "../../provider/src/host/plan.js";
+import type { Snapshot } from "../../provider/src/host/snapshot.js";
+import { hostPlan } from "../../provider/src/plan/document.js";
+
+const conf = "/etc/dovecot/dovecot.conf";
+const table = "/etc/dovecot/pulumi-dovecot-postfix.master.imap";
+const context = { dialect: "2.3" as const, secretOwner: "0:0" };
+
+function shown(files: Record<string, string>, ...edits: NonNullable<Wish["contribution"]>["edits"]): string[] {
+  const ledgers = { dovecot: emptyLedger, postfix: emptyLedger };
+  const snapshot: Snapshot = {
+    ...{ host: "root@192.0.2.1:22", root: true, busy: false, hung: [], missingTools: [], addresses: [], markers: {} },
+    ...{ ledgers, ledgersBefore: ledgers, interrupted: [], kept: [], values: {} },
+    files: new Map(
+      Object.entries(files).map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }]),
+    ),
+  };
+  const wish: Wish = { owner: "o/p/s/Test/a", contribution: { kind: "Test", edits }, effective: [] };
+  const planned = { plan: plan(snapshot, "dovecot", [wish], context), probes: [] };
+  return hostPlan({ snapshot, ready: [], refused: new Map(), plans: [planned] }, [], []).files.map(({ diff }) => diff);
+}
+
+describe("a plan's diff", () => {
+  it("masks each line of a password file, and says which one changes", () => {
+    const edit = { format: "secret-table" as const, path: table, edit: { key: "vmadmin", line: "vmadmin:{A}new" } };
+    assert.match(shown({}, edit)[0] ?? "", /^--- \/dev\/null\n.*\n@@ .* @@\n\+vmadmin:\{\.\.\.\}\n$/s);
+    const [more = ""] = shown({ [table]: "other:{A}secret::\n" }, edit);
+    assert.match(more, /^ other:\{\.\.\.\}\n\+vmadmin:\{\.\.\.\} \(changed\)$/m);
+    assert.doesNotMatch(more, /secret|new/);
+  });
+
+  it("masks what is named a password beside our own lines, and nothing else", () => {
+    const text = "doveadm_password = s3cret\nx = y\nconnect = host=db password=s3cret\npassword_maps = z\n";
+    const [diff = ""] = shown(
+      { [conf]: text },
+      { format: "dovecot-include", path: conf, edit: { include: "/etc/ours" } },
+    );
+    assert.doesNotMatch(diff, /s3cret/);
+    assert.match(diff, /^ doveadm_password = \{\.\.\.\}$|^ connect = host=db password=\{\.\.\.\}$/m);
+    assert.match(diff, /^ x = y$/m);
+    assert.match(diff, /^ password_maps = z$/m);
+    assert.match(diff, /^\+.*\/etc\/ours$/m);
+  });
+
+  it("shows bytes that are no text as they are, one character each", () => {
+    const [diff = ""] = shown(
+      { [conf]: "# Z\xfcrich\n" },
+      { format: "dovecot-include", path: conf, edit: { include: "/a" } },
+    );
+    assert.match(diff, /Zürich/);
+    const [utf8 = ""] = shown(
+      { [conf]: "# Z\xc3\xbcrich\n" },
+      { format: "dovecot-include", path: conf, edit: { include: "/a" } },
+    );
+    assert.match(utf8, /Zürich/);
+  });
+});
