@@ -10,6 +10,7 @@ import {
 } from "pulumi-dovecot-postfix";
 import { during, nothing } from "../support/counts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
+import { logged } from "../support/mail-client.js";
 import { createStack, type TestStack } from "../support/stack.js";
 
 const debians: readonly Debian[] = ["bookworm", "trixie"];
@@ -76,7 +77,7 @@ for (const debian of debians) {
         await imap.send("b LOGIN alice@example.com alicepassword");
         await imap.expect(/^b OK/m);
       });
-      assert.match(await source.mailLog(), /imap-login.*user=<alice@example.com>.*rip=198\.51\.100\.7/);
+      await logged(source, /imap-login.*user=<alice@example.com>.*rip=198\.51\.100\.7/);
     });
 
     it("a second up opens no connection and reloads nothing", async () => {

@@ -26,6 +26,8 @@ export type Kind =
   | "silence"
   /** An administrator edits main.cf at that moment, then the program is killed. */
   | "edit"
+  /** An administrator edits main.cf at that moment, and the program goes on. */
+  | "editing"
   /** kill -9 of the process that runs the provider. */
   | "provider"
   /** The plug of the host is pulled. */
@@ -66,6 +68,7 @@ fault() {
   session) kill -9 $PPID ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
+  editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
   edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $$ ;;
   *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
   esac

@@ -80,9 +80,10 @@ export function greeting({ client, to, from }: Visit, service: "pop3" | "sieve")
 
 /** Waits until the host's mail log holds a line that matches; resolves to it. */
 export async function logged(host: Host, pattern: RegExp): Promise<string> {
-  for (const until = Date.now() + 3000; Date.now() < until;) {
+  for (const until = Date.now() + 10_000; Date.now() < until;) {
     const line = (await host.mailLog()).split("\n").find((one) => pattern.test(one));
     if (line !== undefined) return line;
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`${host.name}: no line of the mail log matches ${String(pattern)}`);
 }

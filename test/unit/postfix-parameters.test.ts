@@ -142,9 +142,10 @@ describe("main.cf: where an element is written", () => {
   it("a megabyte of comments and a list of 20000 elements take no time", () => {
     const text =
       "# comment\n".repeat(100_000) + `mynetworks =${"\n  192.0.2.1".repeat(20_000)}\n` + " {".repeat(20_000);
-    const start = performance.now();
+    // Of the processor: the machine may be busy with other tests.
+    const start = process.cpuUsage();
     edited(text, last, relay);
-    const milliseconds = performance.now() - start;
+    const milliseconds = process.cpuUsage(start).user / 1000;
     assert.ok(milliseconds < 2000, `${milliseconds} ms`);
   });
 

@@ -228,8 +228,8 @@ probes() {
       lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(tail -n 2 "$work/after.$number" | tr '\n' ' ')")"
     done
     [ -n "$silent" ] || return 0
-    # What died at its start says so, and does not answer later either.
-    [ "$daemon" != postfix ] || ! log_words | grep -q 'fatal:' || return 1
+    # What died at its start says so, or its master does, and does not answer later either.
+    [ "$daemon" != postfix ] || ! log_since | grep -qE 'fatal:|bad command startup -- throttling' || return 1
   done
   return 1
 }
@@ -308,11 +308,14 @@ log_mark() {
   done >"$work/logs"
   date +%s >"$work/since"
 }
-log_words() {
-  while read -r size log; do tail -c "+$((size + 1))" "$log"; done <"$work/logs" | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:|error:' | tail -n 5
-  [ -s "$work/logs" ] || ! command -v journalctl >/dev/null ||
-    run journalctl -q --no-pager -o cat --since "@$(cat "$work/since")" 2>/dev/null | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:' | tail -n 5
+log_since() {
+  if [ -s "$work/logs" ]; then
+    while read -r size log; do tail -c "+$((size + 1))" "$log"; done <"$work/logs"
+  elif [ -f "$work/since" ] && command -v journalctl >/dev/null; then
+    run journalctl -q --no-pager -o cat --since "@$(cat "$work/since")"
+  fi 2>/dev/null
 }
+log_words() { log_since | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:|error:' | tail -n 5; }
 
 # --- undo: the journal's bytes back, unless somebody has put their own there meanwhile.
 undo_files() {

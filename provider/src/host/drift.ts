@@ -21,12 +21,17 @@ export function driftOf(snapshot: Snapshot, daemon: Daemon, { owner, contributio
   ];
 }
 
-function lacking(snapshot: Snapshot, { format, path, edit }: Edit, dialect: Dialect): string[] {
+function lacking(snapshot: Snapshot, edit: Edit, dialect: Dialect): string[] {
+  if (!snapshot.files.has(edit.path)) return [`${edit.path} is gone`];
+  return holds(snapshot, edit, dialect) ? [] : [`${edit.path} lacks ${describe(edit.edit)}`];
+}
+
+/** Whether the host has what an edit wants, whoever put it there. */
+export function holds(snapshot: Snapshot, { format, path, edit }: Edit, dialect: Dialect): boolean {
   // The edit is of its own format, so it is what this format's entry takes.
   const entry = formats[format] as { holds(text: string, edit: unknown, dialect: Dialect): boolean };
   const text = snapshot.files.get(path)?.text;
-  if (text === undefined) return [`${path} is gone`];
-  return entry.holds(text, edit, dialect) ? [] : [`${path} lacks ${describe(edit)}`];
+  return text !== undefined && entry.holds(text, edit, dialect);
 }
 
 /** Values that do not hold what they must, as the daemon's own tool told them. */

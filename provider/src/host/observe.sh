@@ -13,7 +13,7 @@
 #   service ID SERVICE/TYPE NAME    effective value for one service of master.cf
 #   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS
 #   hash ID SCHEME PASSWORD         a password hash made by doveadm
-#   surroundings                    who listens, what bans addresses, which logins are odd (for a preview)
+#   surroundings                    who listens, what bans addresses, which logins are odd; after dovecot (for a preview)
 set -u
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -66,7 +66,8 @@ dovecot_part() {
   command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
   answer dovecot dovecot --version
   answer doveconf doveconf -n
-  config=$(run doveconf -n 2>/dev/null | sed -n '1s/^# [^:]*: //p')
+  settings=$(run doveconf -n 2>/dev/null)
+  config=$(printf '%s\n' "$settings" | sed -n '1s/^# [^:]*: //p')
   config=${config:-/etc/dovecot/dovecot.conf}
   dovecot_files "$config" 0
   for own in "${config%/*}"/pulumi-dovecot-postfix.*; do file "$own"; done
@@ -80,6 +81,7 @@ smtp_sender_dependent_authentication smtp_tls_security_level smtp_tls_policy_map
 myhostname mydomain myorigin mydestination virtual_mailbox_domains virtual_alias_domains inet_interfaces inet_protocols
 smtpd_delay_reject smtpd_client_restrictions smtpd_helo_restrictions smtpd_helo_required smtpd_sender_restrictions
 smtpd_relay_restrictions smtpd_recipient_restrictions smtpd_data_restrictions smtpd_end_of_data_restrictions
+smtpd_sasl_tls_security_options
 smtpd_upstream_proxy_protocol postscreen_upstream_proxy_protocol smtpd_tls_wrappermode master_service_disable'
 
 postfix_part() {
@@ -174,9 +176,9 @@ marker() {
   esac
 }
 
-# passwd_files: the paths of Dovecot's passwd-file databases.
+# passwd_files: the paths of Dovecot's passwd-file databases, from what `dovecot` has read.
 passwd_files() {
-  run doveconf -n 2>/dev/null | awk '
+  printf '%s\n' "${settings-}" | awk '
     /^(passdb|userdb)/ { path = ""; is = 0 }
     /^ *driver = passwd-file/ { is = 1 }
     /^ *args = / { path = $NF; sub(/^.*=/, "", path) }
@@ -191,6 +193,7 @@ surroundings_part() {
     frame fail2ban
     grep -hs '^[[:space:]]*ignoreip[[:space:]]*=' /etc/fail2ban/jail.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*
   fi
+  if [ -n "${settings-}" ]; then answer imap doveconf -f protocol=imap auth_mechanisms ssl mail_max_userip_connections; fi
   frame logins
   passwd_files | while IFS= read -r path; do
     [ ! -f "$path" ] || cut -d : -f 1 -- "$path" | grep -v '^[A-Za-z0-9._@-]*$' | grep '^[^#[:space:]=][^[:space:]=]*$'

@@ -34,6 +34,8 @@ export interface Wish {
   readonly contribution?: Contribution;
   /** The owner under which the ledger still has it, after a rename. */
   readonly formerOwner?: string;
+  /** What it leaves in files that are ours alone and that no ledger knows, since somebody deleted it. */
+  readonly strays?: readonly Edit[];
   readonly effective: readonly Effective[];
 }
 
@@ -69,15 +71,20 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   const changes: FileChange[] = [];
   const kept: FileChange[] = [];
   const cutOff = snapshot.ledgersBefore[daemon];
-  const paths = [...new Set([...Object.keys(old.files), ...Object.keys(cutOff.files), ...lines.keys()])].sort();
+  const strays = wishes.flatMap((wish) => wish.strays ?? []);
+  const known = [...Object.keys(old.files), ...Object.keys(cutOff.files)];
+  const paths = [...new Set([...known, ...lines.keys(), ...strays.map(({ path }) => path)])].sort();
 
   for (const path of paths) {
     const record = old.files[path] ?? cutOff.files[path];
     const edits = lines.get(path) ?? [];
-    const format = record?.format ?? edits[0]?.format;
+    const stray = strays.filter((edit) => edit.path === path);
+    const format = record?.format ?? edits[0]?.format ?? stray[0]?.format;
     if (format === undefined) continue;
     const file = snapshot.files.get(path);
-    const base = withoutOurs(snapshot, daemon, path);
+    const rest = withoutOurs(snapshot, daemon, path);
+    const base =
+      rest === null || formats[format].shared ? rest : withoutEdits(format, rest, [...edits, ...stray], context);
     if (base === null && formats[format].shared && edits.length > 0) {
       throw new Refusal(`${path} does not exist on ${snapshot.host}.`, `Restore it; a ${daemon} host has one.`);
     }
@@ -134,6 +141,12 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
   }
   const rest = records.reduce((text, { format, applied }) => formats[format].strip(text, applied), file.text);
   return records.some((record) => record.before === null) && rest.trim() === "" ? null : rest;
+}
+
+/** What we want in a file that is ours alone counts as ours, also where somebody has deleted the ledger that knew it. */
+function withoutEdits(format: Format, text: string, edits: readonly Edit[], { dialect }: PlanContext): string | null {
+  const rest = formats[format].strip(text, applyAll(format, "", edits, { dialect, current: text }).applied);
+  return rest.trim() === "" ? null : rest;
 }
 
 function applyAll(

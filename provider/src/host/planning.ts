@@ -3,7 +3,10 @@ import type { Dialect } from "../dovecot/dialect.js";
 import { layoutOf, markerRecords, type Layout } from "../layouts/index.js";
 import type { Link } from "../ssh/link.js";
 import { recover, type Probe } from "./commit.js";
+import { holds } from "./drift.js";
+import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
+import { formats, type Edit } from "./formats.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
 import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
@@ -141,9 +144,9 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
     snapshot = await observe(link, shell, records);
   }
   // A file of ours that the configuration no longer includes is known to the ledger only.
-  const unseen = wanted.flatMap((daemon) =>
-    Object.keys(snapshot.ledgers[daemon].files).filter((path) => !snapshot.files.has(path)),
-  );
+  const unseen = wanted
+    .flatMap((daemon) => [snapshot.ledgers, snapshot.ledgersBefore].flatMap((all) => Object.keys(all[daemon].files)))
+    .filter((path) => !snapshot.files.has(path));
   if (unseen.length > 0) {
     snapshot = await observe(link, shell, [...records, ...unseen.map((path) => ["file", path])]);
   }
@@ -171,8 +174,11 @@ async function propose(
     try {
       const former = formerOwner === undefined ? {} : { formerOwner };
       if (aim === "leave") {
-        const wish: Wish = { owner, ...former, effective: [] };
-        ready.push({ ...{ operation, site: undefined, wish }, ...{ warnings: [], already: [], values: [] } });
+        const left = stillThere(snapshot, operation);
+        const strays = left.filter(({ format, path }) => !formats[format].shared && !isKnown(snapshot, daemon, path));
+        const already = left.flatMap((edit) => (strays.includes(edit) ? [] : [unknownOwner(operation, edit)]));
+        const wish: Wish = { owner, ...former, strays, effective: [] };
+        ready.push({ ...{ operation, site: undefined, wish }, ...{ warnings: [], already, values: [] } });
         continue;
       }
       if (!snapshot[daemon]) throw missingDaemon(snapshot, daemon);
@@ -222,6 +228,33 @@ export function contextOf(snapshot: Snapshot): PlanContext {
   const dialect: Dialect = version.startsWith("2.4") ? "2.4" : "2.3";
   const group = /^default_internal_group = (\S+)$/m.exec(snapshot.dovecot?.settings.text ?? "")?.[1] ?? "dovecot";
   return { dialect, secretOwner: `root:${group}` };
+}
+
+/** What a resource that leaves wanted and the host has, though the ledger does not know the resource. */
+function stillThere(snapshot: Snapshot, operation: Operation): Edit[] {
+  const { owner, formerOwner, daemon } = operation;
+  const known = snapshot.ledgers[daemon].contributions;
+  if (!snapshot[daemon] || [owner, formerOwner].some((one) => one !== undefined && known[one] !== undefined)) return [];
+  try {
+    const site = { snapshot, layout: layoutOf(snapshot), answer: () => undefined };
+    const { contribution } = operation.contribute(site);
+    return contribution.edits.filter((edit) => holds(snapshot, edit, contextOf(snapshot).dialect));
+  } catch (error) {
+    // The host cannot have it, then.
+    if (error instanceof Refusal) return [];
+    throw error;
+  }
+}
+
+function isKnown(snapshot: Snapshot, daemon: Daemon, path: string): boolean {
+  return [snapshot.ledgers, snapshot.ledgersBefore].some((all) => all[daemon].files[path] !== undefined);
+}
+
+function unknownOwner({ label }: Operation, { path, edit }: Edit): Already {
+  return {
+    word: "",
+    note: `${path} still has ${describe(edit)}, and the ledger does not know that ${label} put it there: it was left`,
+  };
 }
 
 function takesOver({ label }: Operation): string {

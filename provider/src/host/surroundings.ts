@@ -8,6 +8,8 @@ export interface Surroundings {
   readonly fail2ban?: { readonly ignored: readonly string[] };
   /** Logins in passwd-files that hold other characters than letters, digits and . _ @ -, at most 20. */
   readonly oddLogins: readonly string[];
+  /** Dovecot's settings for IMAP that a preview judges. */
+  readonly imap: Readonly<Record<string, string>>;
 }
 
 export function surroundingsOf(named: Readonly<Record<string, Answer>>): Surroundings | undefined {
@@ -18,6 +20,7 @@ export function surroundingsOf(named: Readonly<Record<string, Answer>>): Surroun
     listening: lines(listening).flatMap(socket),
     ...(fail2ban && { fail2ban: { ignored: lines(fail2ban).flatMap((line) => line.split(/[\s,=]+/).slice(1)) } }),
     oddLogins: named["logins"] ? lines(named["logins"]) : [],
+    imap: named["imap"] ? settings(lines(named["imap"])) : {},
   };
 }
 
@@ -30,3 +33,18 @@ function socket(text: string): { port: number; loopback: boolean }[] {
 }
 
 const lines = ({ text }: Answer) => text.split("\n").filter((line) => line !== "");
+
+/** `name = value`, or in 2.4, for a list, `name {` and a line `value = yes` each. */
+function settings(all: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  let list: string | undefined;
+  for (const line of all) {
+    const [, name = "", value = ""] = /^\s*([\w.-]+) =\s*(.*)$/.exec(line) ?? [];
+    const opened = /^(\w+) \{/.exec(line)?.[1];
+    if (opened !== undefined) list = opened;
+    else if (line.startsWith("}")) list = undefined;
+    else if (list !== undefined && value === "yes") found[list] = `${found[list] ?? ""} ${name}`.trim();
+    else if (list === undefined && name !== "") found[name] = value;
+  }
+  return found;
+}

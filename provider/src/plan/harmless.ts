@@ -27,7 +27,10 @@ export function markdown(text: string): string {
     .replace(/[&<>[\]\\`*_~#|@!{}$]/g, entity)
     .replace(/:\/\//g, "&#58;//")
     .replace(/www\./gi, (www) => `${www.slice(0, 3)}&#46;`)
-    .replace(/^(\s*)([-+=]|\d+[.)])/, (_, blank: string, mark: string) => `${blank}${mark.replace(/./g, entity)}`);
+    .replace(
+      /^(\s*)([-+=]|\d+[.)](?=\s|$))/,
+      (_, blank: string, mark: string) => `${blank}${mark.replace(/./g, entity)}`,
+    );
 }
 
 /** Text as a code span, also in a table's cell. */

@@ -76,7 +76,10 @@ function changes({ resources, files, values, reloads }: HostPlan): string {
       codeSpan(where === "" ? name : `${name} (${where})`),
       `${before === "" ? "(empty)" : codeSpan(before)} → ${after === "" ? "(empty)" : codeSpan(after)}`,
     ]),
-    ...reloads.map((reload) => [`reload ${reload.daemon}`, reload.reload ? markdown(reloadText(reload)) : "none"]),
+    ...reloads.map((reload) => [
+      `reload ${reload.daemon}`,
+      markdown(reloadText(reload).replace(/^.*: |^(no) .*/, "$1")),
+    ]),
   ];
   return ["| what | change |", "| --- | --- |", ...rows.map((cells) => `| ${cells.join(" | ")} |`)].join("\n");
 }

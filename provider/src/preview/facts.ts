@@ -2,10 +2,9 @@
 import type { Site } from "../host/planning.js";
 import type { Finding } from "../plan/schema.js";
 
-/** An effective value that foresightRecords asked for; undefined where the host has none. */
-export function setting({ snapshot }: Site, name: string): string | undefined {
-  const answer = snapshot.values[`foresight.${name}`];
-  return answer?.status === 0 ? answer.text : undefined;
+/** One of Dovecot's settings for IMAP; undefined where the host does not tell. */
+export function imapSetting({ snapshot }: Site, name: string): string | undefined {
+  return snapshot.surroundings?.imap[name];
 }
 
 /** Whether another host reaches one of the ports; where the host was not asked, nothing is missing. */

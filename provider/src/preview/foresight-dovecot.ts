@@ -1,7 +1,7 @@
 import { dialect } from "../dovecot/dialect.js";
 import type { Site } from "../host/planning.js";
 import type { Effect, Finding } from "../plan/schema.js";
-import { banned, named, serves, setting } from "./facts.js";
+import { banned, named, imapSetting, serves } from "./facts.js";
 
 interface Args {
   readonly proxies: readonly string[];
@@ -10,12 +10,12 @@ interface Args {
 export function dovecotEffects({ proxies }: Args, site: Site): Effect[] {
   // 2.3 takes a trusted peer for secured whatever `ssl` says; 2.4 does not where ssl = required.
   const version = dialect(site.snapshot.dovecot?.version ?? "");
-  const cleartext = version === "2.3" || setting(site, "ssl") !== "required";
+  const cleartext = version === "2.3" || imapSetting(site, "ssl") !== "required";
   const who = named(proxies);
   return [
     {
       ...{ from: "proxy", to: "source" },
-      label: `any client address${cleartext ? ", cleartext passwords" : ""}`,
+      label: "any client address",
       text:
         `${who} may name any client address to Dovecot (IMAP ID, XCLIENT for POP3 and ManageSieve): logs, allow_nets, ` +
         "penalties and limits by address believe it.",
@@ -34,7 +34,7 @@ export function dovecotEffects({ proxies }: Args, site: Site): Effect[] {
 
 export function dovecotFindings({ proxies }: Args, site: Site): Finding[] {
   const { host } = site.snapshot;
-  const mechanisms = setting(site, "auth_mechanisms");
+  const mechanisms = imapSetting(site, "auth_mechanisms");
   return [
     ...(mechanisms !== undefined && !/(^|[\s,])plain($|[\s,])/i.test(mechanisms)
       ? [

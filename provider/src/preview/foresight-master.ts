@@ -3,7 +3,7 @@ import { masterSeparator } from "../dovecot/master-user.js";
 import type { Site } from "../host/planning.js";
 import type { Effect, Finding } from "../plan/schema.js";
 import { dovecotSite } from "../runtime/kinds/dovecot-site.js";
-import { named, setting } from "./facts.js";
+import { named, imapSetting } from "./facts.js";
 
 interface Args {
   readonly username: string;
@@ -32,7 +32,7 @@ const connections = 9;
 
 export function masterFindings({ separator }: Args, site: Site): Finding[] {
   const { snapshot } = site;
-  const limit = Number(setting(site, "mail_max_userip_connections") ?? connections);
+  const limit = Number(imapSetting(site, "mail_max_userip_connections") ?? connections);
   const version = dialect(snapshot.dovecot?.version ?? "");
   const chosen = version && masterSeparator(dovecotSite(site).tree, version, separator);
   const splits = chosen && "separator" in chosen ? chosen.separator : undefined;

@@ -3,7 +3,7 @@ import { elements } from "../postfix/lists.js";
 import type { Service } from "../postfix/services.js";
 import type { Effect, Finding } from "../plan/schema.js";
 import { postfixSite } from "../runtime/kinds/postfix-site.js";
-import { banned, named, serves, setting } from "./facts.js";
+import { banned, named, serves } from "./facts.js";
 
 const selector = ({ name, type }: Service) => `${name}/${type}`;
 const isSubmission = ({ name }: Service) => /^(.*:)?(submissions?|smtps|587|465)$/.test(name);
@@ -30,7 +30,7 @@ export function xclientEffects(
 
 export function xclientFindings({ proxies }: { proxies: readonly string[] }, site: Site): Finding[] {
   const { host } = site.snapshot;
-  const options = setting(site, "smtpd_sasl_tls_security_options") ?? "";
+  const options = site.snapshot.postfix?.effective["smtpd_sasl_tls_security_options"] ?? "";
   return [
     ...(serves(site, 587, 465)
       ? []

@@ -23,13 +23,7 @@ export interface Foresight<A = Readonly<Record<string, unknown>>> {
 }
 
 /** observe.sh records that findings need. */
-export const foresightRecords: readonly (readonly string[])[] = [
-  ["surroundings"],
-  ...["auth_mechanisms", "ssl", "mail_max_userip_connections"].map((name) => [
-    ...["doveconf", `foresight.${name}`, "protocol=imap", name],
-  ]),
-  ["postconf", "foresight.smtpd_sasl_tls_security_options", "smtpd_sasl_tls_security_options"],
-];
+export const foresightRecords: readonly (readonly string[])[] = [["surroundings"]];
 
 /** Binds an entry's own type of arguments, which check has made sure of. */
 function entry<A>(foresight: Foresight<A>): Foresight {

@@ -40,6 +40,8 @@ export function dovecotSite({ snapshot, layout }: Site): DovecotSite {
   const root = facts.configFile;
   const files = new Map<string, string>();
   for (const { path } of snapshot.files.values()) {
+    // All in the fragment is ours, also where somebody has deleted the ledger that knew it.
+    if (path.endsWith(`/${layout.fragmentName}`)) continue;
     const text = withoutOurs(snapshot, "dovecot", path);
     if (text !== null) files.set(path, text);
   }

@@ -1,0 +1,186 @@
+// plan(): whatever the files hold, whoever contributes what, in any order: when all have left, every byte is as it was, and
+// what somebody else has written meanwhile is there. FC_RUNS: cases a property.
+import { strict as assert } from "node:assert";
+import fc from "fast-check";
+import type { Edit } from "../../provider/src/host/formats.js";
+import { parseLedger } from "../../provider/src/host/ledger.js";
+import { conflict, plan } from "../../provider/src/host/plan.js";
+import { stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
+import { services } from "../../provider/src/postfix/services.js";
+import { mainCf, masterCf, ours, parameters, serviceNames } from "./postfix-texts.js";
+
+const numRuns = Number(process.env["FC_RUNS"] ?? "500");
+
+/** A host's files. */
+type Disk = Map<string, string>;
+
+function snapshotOf(disk: Disk): Snapshot {
+  const ledger = (daemon: Daemon, name: string) =>
+    parseLedger("host", disk.get(`${stateDirectory}/${daemon}/${name}`), stateDirectory);
+  const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
+  const files = [...disk].map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }] as const);
+  return {
+    ...{ host: "host", root: true, busy: false, hung: [], missingTools: [], addresses: [], markers: {}, values: {} },
+    ...{ files: new Map(files), interrupted: [], kept: [] },
+    ...{ ledgers: both("ledger.json"), ledgersBefore: both("ledger.before.json") },
+  } as unknown as Snapshot;
+}
+
+interface Step {
+  readonly owner: string;
+  /** Empty: the owner leaves. */
+  readonly edits: readonly Edit[];
+}
+
+/** One operation, as a session does it; a contribution that contradicts another one is refused. Returns whether it was done. */
+function take(disk: Disk, daemon: Daemon, { owner, edits }: Step): boolean {
+  const snapshot = snapshotOf(disk);
+  const leaves = edits.length === 0;
+  const wish = { owner, effective: [], ...(!leaves && { contribution: { kind: "Test", edits } }) };
+  if (conflict(wish, snapshot.ledgers[daemon].contributions)) return false;
+  const { changes } = plan(snapshot, daemon, [wish], { dialect: "2.4", secretOwner: "0:0" });
+  for (const { path, before, after } of changes) {
+    assert.equal(disk.get(path) ?? null, before, `${path} is planned from other bytes`);
+    if (after === null) disk.delete(path);
+    else disk.set(path, after);
+  }
+  return true;
+}
+
+const owners = ["a", "b", "c"];
+const leaveAll = (order: readonly string[]): Step[] => order.map((owner) => ({ owner, edits: [] }));
+const stepsOf = (edit: fc.Arbitrary<Edit>): fc.Arbitrary<Step[]> =>
+  fc.array(fc.record({ owner: fc.constantFrom(...owners), edits: fc.array(edit, { maxLength: 3 }) }), { maxLength: 6 });
+const anyOrder = fc.shuffledSubarray(owners, { minLength: owners.length });
+
+const main = "/etc/postfix/main.cf";
+const master = "/etc/postfix/master.cf";
+const table = "/etc/postfix/pulumi-dovecot-postfix.helo.cidr";
+const dovecot = "/etc/dovecot/dovecot.conf";
+const fragment = "/etc/dovecot/99-pulumi-dovecot-postfix.conf";
+const secrets = "/etc/dovecot/pulumi-dovecot-postfix.master.imap";
+
+const seeds: Record<string, string> = { mynetworks: "127.0.0.0/8 [::1]/128", smtpd_helo_restrictions: "" };
+const parameter = fc.constantFrom(...parameters.filter((name) => name !== "relayhost"));
+const someOfOurs = fc.subarray(ours, { minLength: 1 });
+const postfixEdit: fc.Arbitrary<Edit> = fc.oneof(
+  fc
+    .record({ parameter, add: someOfOurs, at: fc.constantFrom("first" as const, "last" as const) })
+    .map((edit): Edit => ({
+      ...{ format: "main.cf", path: main },
+      edit: { ...edit, seed: seeds[edit.parameter] ?? "" },
+    })),
+  fc.constantFrom("[192.0.2.1]:25", "[192.0.2.2]:25").map((set): Edit => ({
+    ...{ format: "main.cf", path: main },
+    edit: { parameter: "relayhost", set },
+  })),
+  fc.record({ service: fc.constantFrom(...serviceNames), add: someOfOurs }).map((edit): Edit => ({
+    ...{ format: "master.cf", path: master },
+    edit: { ...edit, parameter: "smtpd_authorized_xclient_hosts", seed: "" },
+  })),
+  fc.constantFrom("203.0.113.20/32", "198.51.100.0/24").map((key): Edit => ({
+    ...{ format: "table", path: table },
+    edit: { key, line: `${key} OK` },
+  })),
+);
+
+const dovecotEdit: fc.Arbitrary<Edit> = fc.oneof(
+  fc.constantFrom("203.0.113.20/32", "198.51.100.0/24", "2001:db8::/64").map((trust): Edit => ({
+    ...{ format: "dovecot-fragment", path: fragment },
+    edit: { trust },
+  })),
+  fc.constantFrom("%", "*").map((separator): Edit => ({
+    ...{ format: "dovecot-fragment", path: fragment },
+    edit: { separator },
+  })),
+  fc.constant<Edit>({
+    ...{ format: "dovecot-fragment", path: fragment },
+    edit: { master: { resultSuccess: "continue", file: "/etc/dovecot/pulumi-dovecot-postfix.master" } },
+  }),
+  fc.constant<Edit>({ format: "dovecot-include", path: dovecot, edit: { include: fragment } }),
+  fc.constantFrom("vmadmin", "other").map((key): Edit => ({
+    ...{ format: "secret-table", path: secrets },
+    edit: { key, line: `${key}:{CRYPT}x` },
+  })),
+);
+
+const dovecotLine = fc.constantFrom(
+  ...["protocols = imap", "# comment", "!include conf.d/*.conf", "!include_try local.conf", "", "ssl = required"],
+  ...["passdb {", "  driver = pam", "}", "\tx = \xe4\xff", `!include ${fragment}`, "a = b\0c", "login_greeting = \\"],
+);
+const dovecotConf = fc
+  .tuple(fc.array(dovecotLine, { maxLength: 12 }), fc.constantFrom("\n", "\r\n"), fc.boolean())
+  .map(([lines, end, last]) => lines.join(end) + (last && lines.length > 0 ? end : ""));
+
+const postfixDisk = fc.tuple(mainCf, masterCf).map((texts): [string, string][] => [
+  [main, texts[0]],
+  [master, texts[1]],
+]);
+const dovecotDisk = dovecotConf.map((text): [string, string][] => [[dovecot, text]]);
+
+/** Edits of services that master.cf has: a resource would have refused the others. */
+function possible(disk: Disk, step: Step): Step {
+  const there = new Set(services(disk.get(master) ?? "").map(({ name, type }) => `${name}/${type}`));
+  return { ...step, edits: step.edits.filter(({ edit }) => !("service" in edit) || there.has(edit.service)) };
+}
+
+for (const [daemon, files, edit] of [
+  ["postfix", postfixDisk, postfixEdit],
+  ["dovecot", dovecotDisk, dovecotEdit],
+] as const) {
+  describe(`plans for ${daemon}, whatever its files hold`, function () {
+    this.timeout(600_000);
+    it("once all have left, in any order, every byte is as it was and no ledger is left", () => {
+      fc.assert(
+        fc.property(files, stepsOf(edit), anyOrder, (texts, steps, order) => {
+          const disk: Disk = new Map(texts);
+          for (const step of [...steps, ...leaveAll(order)]) take(disk, daemon, possible(disk, step));
+          assert.deepEqual([...disk], texts);
+        }),
+        { numRuns },
+      );
+    });
+
+    it("to want the same again changes nothing", () => {
+      fc.assert(
+        fc.property(files, stepsOf(edit), (texts, steps) => {
+          const disk: Disk = new Map(texts);
+          for (const step of steps.map((one) => possible(disk, one))) {
+            if (!take(disk, daemon, step)) continue;
+            const written = [...disk];
+            take(disk, daemon, step);
+            assert.deepEqual([...disk], written);
+          }
+        }),
+        { numRuns },
+      );
+    });
+
+    it("what somebody writes before, between and after our changes stays, and ours goes", () => {
+      const lines = fc
+        .array(fc.constantFrom("# theirs\n", "theirs = 1\n", "\n"), { maxLength: 3 })
+        .map((all) => all.join(""));
+      fc.assert(
+        fc.property(files, stepsOf(edit), anyOrder, lines, lines, fc.nat(), (texts, steps, order, head, tail, when) => {
+          // They write whole lines, so to a file whose last line is one.
+          const whole = texts.map(([path, text]): [string, string] => [
+            path,
+            text === "" || text.endsWith("\n") ? text : `${text}\n`,
+          ]);
+          const disk: Disk = new Map(whole);
+          const all = [...steps, ...leaveAll(order)];
+          for (const [n, step] of all.entries()) {
+            if (n === when % all.length)
+              for (const [path] of whole) disk.set(path, head + (disk.get(path) ?? "") + tail);
+            take(disk, daemon, possible(disk, step));
+          }
+          assert.deepEqual(
+            [...disk],
+            whole.map(([path, text]) => [path, head + text + tail]),
+          );
+        }),
+        { numRuns },
+      );
+    });
+  });
+}
