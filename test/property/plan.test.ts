@@ -131,6 +131,23 @@ function possible(disk: Disk, step: Step): Step {
   return { ...step, edits: step.edits.filter(({ edit }) => !("service" in edit) || there.has(edit.service)) };
 }
 
+/** As commit.sh leaves a change that was killed and then edited: each file old or new, both ledgers, all saved bytes. */
+function cutOff(before: Disk, after: Disk, halves: number): Disk {
+  const isBook = (path: string) => path.startsWith(stateDirectory);
+  const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
+  const disk: Disk = new Map();
+  for (const [n, path] of paths.entries()) {
+    const text = isBook(path)
+      ? (after.get(path) ?? (path.endsWith("/ledger.json") ? undefined : before.get(path)))
+      : (((halves >> (n % 8)) & 1) === 1 ? after : before).get(path);
+    if (text !== undefined) disk.set(path, text);
+    const old = before.get(path);
+    if (path.endsWith("/ledger.json") && old !== undefined)
+      disk.set(path.replace(/ledger.json$/, "ledger.before.json"), old);
+  }
+  return disk;
+}
+
 for (const [daemon, files, edit] of [
   ["postfix", postfixDisk, postfixEdit],
   ["dovecot", dovecotDisk, dovecotEdit],
@@ -184,6 +201,31 @@ for (const [daemon, files, edit] of [
           assert.deepEqual(
             [...disk],
             whole.map(([path, text]) => [path, head + text + tail]),
+          );
+        }),
+        { numRuns },
+      );
+    });
+
+    it("a change that was cut off, with an edit on top of any half of it: the edit stays, and all of ours goes", () => {
+      fc.assert(
+        fc.property(files, stepsOf(edit), stepsOf(edit), anyOrder, fc.nat(), (texts, steps, last, order, halves) => {
+          const whole = texts.map(([path, text]): [string, string] => [
+            path,
+            text === "" || text.endsWith("\n") ? text : `${text}\n`,
+          ]);
+          const before: Disk = new Map(whole);
+          for (const step of steps) take(before, daemon, possible(before, step));
+          const after: Disk = new Map(before);
+          const cut = possible(after, last[0] ?? { owner: "a", edits: [] });
+          take(after, daemon, cut);
+          const disk = cutOff(before, after, halves);
+          // Without a ledger of ours there is nothing to take out of.
+          for (const [path] of whole) disk.set(path, `# theirs\n${disk.get(path) ?? ""}`);
+          for (const step of leaveAll(order)) take(disk, daemon, step);
+          assert.deepEqual(
+            [...disk],
+            whole.map(([path, text]) => [path, `# theirs\n${text}`]),
           );
         }),
         { numRuns },
