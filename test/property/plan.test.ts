@@ -131,6 +131,18 @@ function possible(disk: Disk, step: Step): Step {
   return { ...step, edits: step.edits.filter(({ edit }) => !("service" in edit) || there.has(edit.service)) };
 }
 
+const blanks = (text: string) => text.replace(/[ \t]+/g, " ");
+
+/** An empty list of the administrator's cannot be told from one that we began. */
+const hasEmptyList = (text: string) =>
+  parameters.some((name) => new RegExp(`${name}[\\s,]*=(?![ \\t]*[^\\s,}-])`).test(text));
+
+/** Nor one service from another of the same name. */
+const hasTwins = (text: string) => {
+  const names = services(text).map(({ name, type }) => `${name}/${type}`);
+  return new Set(names).size < names.length;
+};
+
 /** As commit.sh leaves a change that was killed and then edited: each file old or new, both ledgers, all saved bytes. */
 function cutOff(before: Disk, after: Disk, halves: number): Disk {
   const isBook = (path: string) => path.startsWith(stateDirectory);
@@ -214,6 +226,7 @@ for (const [daemon, files, edit] of [
             path,
             text === "" || text.endsWith("\n") ? text : `${text}\n`,
           ]);
+          fc.pre(!whole.some(([, text]) => hasEmptyList(text)) && !hasTwins(new Map(whole).get(master) ?? ""));
           const before: Disk = new Map(whole);
           for (const step of steps) take(before, daemon, possible(before, step));
           const after: Disk = new Map(before);
@@ -223,9 +236,10 @@ for (const [daemon, files, edit] of [
           // Without a ledger of ours there is nothing to take out of.
           for (const [path] of whole) disk.set(path, `# theirs\n${disk.get(path) ?? ""}`);
           for (const step of leaveAll(order)) take(disk, daemon, step);
+          // Which of the two ledgers tells where a blank of the edited line came from, nobody knows.
           assert.deepEqual(
-            [...disk],
-            whole.map(([path, text]) => [path, `# theirs\n${text}`]),
+            [...disk].map(([path, text]) => [path, blanks(text)]),
+            whole.map(([path, text]) => [path, blanks(`# theirs\n${text}`)]),
           );
         }),
         { numRuns },

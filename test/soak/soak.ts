@@ -50,6 +50,7 @@ async function soak(debian: Debian): Promise<string[]> {
     }
     const key = `${cut.operation}/${cut.kind}`;
     counts[key] = (counts[key] ?? 0) + 1;
+    if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);
     if (n % 50 === 49) console.error(`${debian}: ${n + 1} of ${cuts.length} cuts, ${lost.length} lost`);
   }
   await host.stop();
