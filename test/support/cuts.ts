@@ -22,6 +22,8 @@ export type Kind =
   | "session"
   /** kill -9 of the program and of all that it started: no watchdog is left. */
   | "group"
+  /** The program stands still, and holds the lock. */
+  | "freeze"
   /** No packet leaves the host for the client any more; nothing is reset. */
   | "silence"
   /** An administrator edits main.cf at that moment, then the program is killed. */
@@ -66,6 +68,7 @@ fault() {
   program) kill -9 $$ ;;
   midway) (sleep "0.0$((at % 5))$((at % 7))"; kill -9 $$) </dev/null >/dev/null 2>&1 9<&- & ;;
   session) kill -9 $PPID ;;
+  freeze) kill -STOP $$ ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
   editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
