@@ -114,12 +114,14 @@ function promises(debian: Debian): void {
       reason: /postfix: its services do not answer, so a change could not be proved/,
     }));
 
-  it("main.cf is immutable", () =>
+  // Debian 13 has no chattr in its base system.
+  (debian === "bookworm" ? it : it.skip)("main.cf is immutable", () =>
     fails(debian, {
       make: `chattr +i ${mainCf}`,
       end: `chattr -i ${mainCf}`,
       reason: /could not be put in place.*Operation not permitted/s,
-    }));
+    }),
+  );
 
   it("Postfix's directory is read-only", () =>
     fails(debian, {
@@ -153,9 +155,10 @@ function promises(debian: Debian): void {
       }));
   }
 
-  it("/tmp is not needed", () =>
+  // (Dovecot 2.4's own doveconf must be able to write there.)
+  it("nothing is executed in /tmp", () =>
     onHost(debian, async (host, pristine) => {
-      await host.run("mount -t tmpfs -o ro,noexec none /tmp");
+      await host.run("mount -t tmpfs -o noexec,size=10m none /tmp");
       await removeAll(await createAll(host));
       same(await host.files(), pristine);
     }));
