@@ -65,9 +65,11 @@ dovecot_files() {
 dovecot_part() {
   command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
   answer dovecot dovecot --version
-  answer doveconf doveconf -n
-  settings=$(run doveconf -n 2>/dev/null)
-  config=$(printf '%s\n' "$settings" | sed -n '1s/^# [^:]*: //p')
+  settings=$(run doveconf -n 2>&1)
+  status=$?
+  frame doveconf
+  printf '%s\n\n%s status %s\n' "$settings" "$nonce" "$status"
+  config=$(printf '%s\n' "$settings" | sed -n '/^# [0-9][^:]*: \//{s/^# [^:]*: //p;q;}')
   config=${config:-/etc/dovecot/dovecot.conf}
   dovecot_files "$config" 0
   for own in "${config%/*}"/pulumi-dovecot-postfix.*; do file "$own"; done
