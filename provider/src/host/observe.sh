@@ -11,11 +11,13 @@
 #   doveconf ID FILTERS NAME        effective value; FILTERS are words such as remote=192.0.2.1
 #   postconf ID NAME                effective value, $names expanded
 #   service ID SERVICE/TYPE NAME    effective value for one service of master.cf
-#   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS
+#   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS; after postfix
 #   hash ID SCHEME PASSWORD         a password hash made by doveadm
 #   surroundings                    who listens, what bans addresses, which logins are odd; after dovecot (for a preview)
 set -u
 umask 077
+newline='
+'
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
@@ -38,29 +40,51 @@ answer() {
   printf '\n%s status %s\n' "$nonce" "$?"
 }
 
-file() {
-  [ -f "$1" ] || return 0
-  real=$(readlink -f -- "$1") || return 0
-  frame file "$(stat -c '%a %u %g %h' -- "$real")"
-  printf '%s\n%s\n' "$1" "$real"
-  cat -- "$real"
-}
-
-# dovecot_files FILE DEPTH: a configuration file and all that it includes, in Dovecot's order.
-dovecot_files() {
-  file "$1"
-  [ "$2" -lt 16 ] || return 0
-  directory=${1%/*} depth=$(($2 + 1))
-  sed -n 's/^[[:space:]]*!include\(_try\)\{0,1\}[[:space:]]\{1,\}//p' "$1" | while IFS= read -r pattern; do
-    pattern=$(printf '%s' "$pattern" | sed 's/[[:space:]]*\( #.*\)\{0,1\}$//; s/^"\(.*\)"$/\1/')
-    case $pattern in /*) ;; *) pattern=$directory/$pattern ;; esac
-    # shellcheck disable=SC2086 # the pattern is to be expanded
-    for included in $pattern; do
-      # A process of its own, so that its variables are its own.
-      [ ! -f "$included" ] || (dovecot_files "$included" "$depth")
-    done
+# files LIST: what the files of a list (one a line) are, then the bytes of all, in one go: a process a file would be most
+# of an observation's time. Whoever reads that counts, since a file may change meanwhile.
+files() (
+  IFS=$newline
+  set -f
+  # shellcheck disable=SC2086 # lines
+  set -- $1
+  unset IFS
+  for path in "$@"; do
+    shift
+    [ ! -f "$path" ] || set -- "$@" "$path"
   done
-}
+  [ $# -gt 0 ] || return 0
+  frame files "$#"
+  stat -L -c '%a %u %g %s' -- "$@"
+  printf '%s\n' "$@"
+  realpath -- "$@"
+  cat -- "$@"
+)
+
+# dovecot_files FILE: it and all that it includes, one a line.
+dovecot_files() (
+  IFS=$newline
+  seen=$newline patterns=$1
+  while [ -n "$patterns" ]; do
+    new=''
+    # shellcheck disable=SC2086 # the patterns, one a line, are to be expanded
+    for path in $patterns; do
+      case $seen in *"$newline$path$newline"*) continue ;; esac
+      [ -f "$path" ] || continue
+      seen=$seen$path$newline new=$new$path$newline
+    done
+    # shellcheck disable=SC2086 # lines
+    [ -z "$new" ] || new=$(awk '
+      sub(/^[ \t]*!include(_try)?[ \t]+/, "") {
+        sub(/[ \t\r]*( #.*)?$/, "")
+        if (/^".*"$/) $0 = substr($0, 2, length($0) - 2)
+        directory = FILENAME
+        sub(/[^\/]*$/, "", directory)
+        print (/^\// ? "" : directory) $0
+      }' $new)
+    patterns=$new
+  done
+  printf '%s' "$seen"
+)
 
 dovecot_part() {
   command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
@@ -71,12 +95,11 @@ dovecot_part() {
   printf '%s\n\n%s status %s\n' "$settings" "$nonce" "$status"
   config=$(printf '%s\n' "$settings" | sed -n '/^# [0-9][^:]*: \//{s/^# [^:]*: //p;q;}')
   config=${config:-/etc/dovecot/dovecot.conf}
-  dovecot_files "$config" 0
-  for own in "${config%/*}"/pulumi-dovecot-postfix.*; do file "$own"; done
+  files "$(dovecot_files "$config"; printf '%s\n' "${config%/*}"/pulumi-dovecot-postfix.*)"
   answer sessions doveadm who -1
 }
 
-postfix_names='mail_version config_directory queue_directory command_directory mynetworks smtpd_authorized_xclient_hosts
+postfix_names='mail_version config_directory daemon_directory queue_directory command_directory mynetworks smtpd_authorized_xclient_hosts
 smtpd_milter_maps smtpd_milters relayhost default_transport transport_maps relay_domains
 sender_dependent_relayhost_maps sender_dependent_default_transport_maps smtp_sasl_auth_enable smtp_sasl_password_maps
 smtp_sender_dependent_authentication smtp_tls_security_level smtp_tls_policy_maps smtp_use_tls smtp_enforce_tls smtp_bind_address smtp_helo_name
@@ -91,17 +114,30 @@ postfix_part() {
   # shellcheck disable=SC2086 # a list of names
   answer postconf postconf $postfix_names
   # shellcheck disable=SC2086
-  answer expanded postconf -x $postfix_names
-  config=$(run postconf -h config_directory 2>/dev/null)
-  file "$config/main.cf"
-  file "$config/master.cf"
-  for own in "$config"/pulumi-dovecot-postfix.*; do file "$own"; done
-  answer running postfix status
-  for map in $(run postconf -xh transport_maps 2>/dev/null | tr ',' ' '); do
+  expanded=$newline$(run postconf -x $postfix_names 2>&1)
+  frame expanded
+  printf '%s\n\n%s status 0\n' "$expanded" "$nonce"
+  config=$(expanded config_directory)
+  files "$(printf '%s\n' "$config/main.cf" "$config/master.cf" "$config"/pulumi-dovecot-postfix.*)"
+  # What `postfix status` asks, which is a program for a dozen purposes: 0 where master's lock is free, 1 where it runs.
+  frame running
+  run "$(expanded daemon_directory)/master" -t 2>&1
+  status=$?
+  [ "$status" -gt 1 ] || status=$((1 - status))
+  printf '\n%s status %s\n' "$nonce" "$status"
+  for map in $(expanded transport_maps | tr ',' ' '); do
     case $map in
     *:*) [ -z "$(run postmap -q '*' "$map" 2>/dev/null)" ] || { frame wildcard "$map"; } ;;
     esac
   done
+}
+
+# expanded NAME: a parameter's value, from what the postfix part has read.
+expanded() {
+  value=${expanded#*"$newline$1 ="}
+  [ "$value" != "$expanded" ] || return 0
+  value=${value%%"$newline"*}
+  printf '%s\n' "${value# }"
 }
 
 # A daemon that is not installed, or a query for another version, answers nothing; that is an answer, too.
@@ -117,7 +153,7 @@ query() {
 # Asks a map for all keys at once: a program of Postfix that cannot open its table takes a second to die.
 lookup() {
   frame value "$1"
-  maps=$(run postconf -xh "$2" 2>/dev/null | tr ',' ' ')
+  maps=$(expanded "$2" | tr ',' ' ')
   # What is written in the list itself is a password, which belongs in no process list.
   case $2.$maps in smtp_sasl_password_maps.*[{}]*) maps='' ;; esac
   for map in $maps; do
@@ -152,7 +188,7 @@ state() {
   for daemon in dovecot postfix; do
     [ -d "$1/$daemon" ] || continue
     frame state "$daemon" "$(interrupted "$1/$daemon")"
-    for kept in "$1/$daemon"/ledger*.json "$1/$daemon"/before/*; do file "$kept"; done
+    files "$(printf '%s\n' "$1/$daemon"/ledger*.json "$1/$daemon"/before/*)"
   done
 }
 
@@ -202,44 +238,67 @@ surroundings_part() {
   done | head -n 20
 }
 
-main() {
-  nonce=$1 containers='' deadline=$(($(date +%s) + 30))
+matching() {
+  # shellcheck disable=SC2086 # the pattern is to be expanded
+  files "$(printf '%s\n' $1)"
+}
+
+query_doveconf() {
+  filters=
+  for filter in $3; do filters="$filters -f $filter"; done
+  # shellcheck disable=SC2086 # words of our own making
+  query "$2" doveconf -h $filters "$4"
+}
+
+hash() {
+  frame value "$1"
+  # doveadm asks twice; printf is the shell's own, so the password is in no process list.
+  printf '%s\n%s\n' "$3" "$3" | timeout -s KILL 10 doveadm pw -s "$2" 2>&1
+  printf '\n%s status %s\n' "$nonce" "$?"
+}
+
+# answers SIDE RECORD...: to the records of one side: host, dovecot or postfix.
+answers() {
+  side=$1
   shift
-  printf '%s\n' "$nonce begin"
-  frame host "$(id -u)" "$(for tool in flock timeout sha256sum stat readlink openssl posttls-finger; do command -v $tool >/dev/null || printf ' %s' "$tool"; done)"
-  frame addresses
-  { hostname -I 2>/dev/null || ip -o addr show scope global 2>/dev/null | sed 's/.* inet6\{0,1\} \([^/ ]*\).*/\1/'; } | tr -s ' ' '\n'
   while [ $# -gt 0 ]; do
+    case $side.$1 in
+    host.state) state "$2" ;;
+    host.marker) marker "$2" "$3" "$4" "$5" ;;
+    host.file) matching "$2" ;;
+    dovecot.dovecot) dovecot_part ;;
+    dovecot.doveconf) query_doveconf "$@" ;;
+    dovecot.hash) hash "$2" "$3" "$4" ;;
+    dovecot.surroundings) surroundings_part ;;
+    postfix.postfix) postfix_part ;;
+    postfix.postconf) query "$2" postconf -xh "$3" ;;
+    postfix.service) query "$2" postconf -Ph "$3/$4" ;;
+    postfix.lookup) lookup "$2" "$3" "$4" ;;
+    esac
     case $1 in
-    state) state "$2"; shift 2 ;;
-    marker) marker "$2" "$3" "$4" "$5"; shift 5 ;;
-    dovecot) dovecot_part; shift ;;
-    postfix) postfix_part; shift ;;
-    file)
-      # shellcheck disable=SC2086 # the pattern is to be expanded
-      for wanted in $2; do file "$wanted"; done
-      shift 2
-      ;;
-    doveconf)
-      filters=
-      for filter in $3; do filters="$filters -f $filter"; done
-      # shellcheck disable=SC2086 # words of our own making
-      query "$2" doveconf -h $filters "$4"
-      shift 4
-      ;;
-    postconf) query "$2" postconf -xh "$3"; shift 3 ;;
-    service) query "$2" postconf -Ph "$3/$4"; shift 4 ;;
-    lookup) lookup "$2" "$3" "$4"; shift 4 ;;
-    hash)
-      frame value "$2"
-      # doveadm asks twice; printf is the shell's own, so the password is in no process list.
-      printf '%s\n%s\n' "$4" "$4" | timeout -s KILL 10 doveadm pw -s "$3" 2>&1
-      printf '\n%s status %s\n' "$nonce" "$?"
-      shift 4
-      ;;
-    surroundings) surroundings_part; shift ;;
-    *) frame unknown "$1"; return 64 ;;
+    dovecot | postfix | surroundings) shift ;;
+    state | file) shift 2 ;;
+    postconf) shift 3 ;;
+    doveconf | service | lookup | hash) shift 4 ;;
+    marker) shift 5 ;;
+    *) frame unknown "$1"; return ;;
     esac
   done
+  frame answered "$side"
+}
+
+main() {
+  nonce=$1 containers='' expanded='' settings='' deadline=$(($(date +%s) + 30))
+  shift
+  printf '%s\n' "$nonce begin"
+  frame host "$(id -u)" "$(for tool in flock timeout sha256sum stat realpath openssl posttls-finger; do command -v $tool >/dev/null || printf ' %s' "$tool"; done)"
+  frame addresses
+  { hostname -I 2>/dev/null || ip -o addr show scope global 2>/dev/null | sed 's/.* inet6\{0,1\} \([^/ ]*\).*/\1/'; } | tr -s ' ' '\n'
+  # The two daemons side by side: Postfix's answers wait in the pipe until Dovecot's are out.
+  answers postfix "$@" | {
+    answers host "$@"
+    answers dovecot "$@"
+    cat
+  }
   frame end
 }

@@ -5,20 +5,16 @@ import { join } from "node:path";
 import { becomeError, type ShellCommand } from "../ssh/become.js";
 import type { Link } from "../ssh/link.js";
 import { HostError } from "./errors.js";
-import { readSnapshot, stateDirectory, type Snapshot } from "./snapshot.js";
+import { FilesChanged, readSnapshot, stateDirectory, type Snapshot } from "./snapshot.js";
 import { frames, script, type Frame } from "./wire.js";
 
 export type Shell = ShellCommand;
 
 /** Tools that our programs need; each is in a Debian, RHEL or Alpine base system or comes with the daemons. */
-const needed = ["flock", "timeout", "sha256sum", "stat", "readlink"];
+const needed = ["flock", "timeout", "sha256sum", "stat", "realpath"];
 
 export async function observe(link: Link, shell: Shell, records: readonly (readonly string[])[]): Promise<Snapshot> {
-  const words = records.flat();
-  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [
-    ["main", nonce, "state", stateDirectory, ...words],
-  ]);
-  const snapshot = readSnapshot(link.label, answer);
+  const snapshot = await taken(link, shell, ["state", stateDirectory, ...records.flat()], 3);
   if (!snapshot.root) {
     throw new HostError(link.label, "the login is not root, and only root can read and change mail settings", {
       cure: "Log in as root, or set `become: true` in `connection` (sudo without a password for this user).",
@@ -37,6 +33,20 @@ export async function observe(link: Link, shell: Shell, records: readonly (reado
     });
   }
   return snapshot;
+}
+
+async function taken(link: Link, shell: Shell, words: readonly string[], attempts: number): Promise<Snapshot> {
+  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, ...words]]);
+  try {
+    return readSnapshot(link.label, answer);
+  } catch (error) {
+    if (!(error instanceof FilesChanged)) throw error;
+    if (attempts > 1) return taken(link, shell, words, attempts - 1);
+    throw new HostError(link.label, "mail configuration files changed each time while they were read", {
+      state: "Nothing was changed.",
+      cure: "Find who writes them (a configuration tool?), then run the same command again.",
+    });
+  }
 }
 
 /** Runs one of the .sh files beside this one on the host and returns its answer. */

@@ -1,5 +1,6 @@
 // A snapshot: everything needed to decide about a host, read in one round trip (observe.sh).
 import { createHash } from "node:crypto";
+import { HostError } from "./errors.js";
 import { parseLedger, type Ledger } from "./ledger.js";
 import { surroundingsOf, type Surroundings } from "./surroundings.js";
 import type { Frame } from "./wire.js";
@@ -93,6 +94,10 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const kept: Daemon[] = [];
   const hung: string[] = [];
   const wildcardTransports: string[] = [];
+  const answered = frames.flatMap(({ name, words }) => (name === "answered" ? words : []));
+  for (const side of ["host", ...daemons]) {
+    if (!answered.includes(side)) throw new HostError(host, `the part of the observation that asks ${side} was ended`);
+  }
   let root = false;
   let busy = false;
   let missingTools: string[] = [];
@@ -123,13 +128,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         if (words[1] === "interrupted") interrupted.push(daemon);
         break;
       }
-      case "file": {
-        const [path = "", real = ""] = body.split("\n", 2);
-        const [mode = "", uid = "", gid = ""] = words;
-        const text = body.slice(path.length + real.length + 2);
-        files.set(path, { path, real, mode, owner: `${uid}:${gid}`, text });
+      case "files":
+        for (const file of filesOf(Number(words[0]), body)) files.set(file.path, file);
         break;
-      }
       case "wildcard":
         wildcardTransports.push(words.join(" "));
         break;
@@ -155,6 +156,23 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     ledgers: both("ledger.json"),
     ledgersBefore: both("ledger.before.json"),
   };
+}
+
+/** Somebody wrote a file between the two questions what it is and what is in it: ask again. */
+export class FilesChanged extends Error {}
+
+/** `count` lines "mode uid gid size", as many paths, as many real paths, then the bytes of all. */
+function filesOf(count: number, body: string): HostFile[] {
+  const lines = body.split("\n", 3 * count);
+  let at = lines.join("\n").length + 1;
+  const found = Array.from({ length: count }, (_, n) => {
+    const [, mode = "", uid = "", gid = "", size = ""] = /^(\d+) (\d+) (\d+) (\d+)$/.exec(lines[n] ?? "") ?? [];
+    const text = body.slice(at, (at += Number(size)));
+    return { path: lines[count + n] ?? "", real: lines[2 * count + n] ?? "", mode, owner: `${uid}:${gid}`, text };
+  });
+  const whole = found.every(({ path, real, mode }) => mode !== "" && path.startsWith("/") && real.startsWith("/"));
+  if (!whole || at !== body.length) throw new FilesChanged();
+  return found;
 }
 
 function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
