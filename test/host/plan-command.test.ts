@@ -91,6 +91,15 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
       const wrong = await plan("all", "--format", "pdf");
       assert.equal(wrong.code, 2);
       assert.match(wrong.stderr, /Allowed choices are text, json, markdown/);
+      const short = await plan("all", "--format", "markdown", "--max-length", "100");
+      assert.equal(short.code, 2);
+      assert.match(
+        short.stderr,
+        /'--max-length <characters>' argument '100' is invalid\. It must be a whole number from/,
+      );
+      const text = await plan("all", "--max-length", "65536");
+      assert.equal(text.code, 2);
+      assert.match(text.stderr, /--max-length, --whole and --whole-at are for --format markdown/);
       await host.run("mv /etc/postfix/main.cf /etc/postfix/main.cf.away");
       const refused = await plan("all");
       await host.run("mv /etc/postfix/main.cf.away /etc/postfix/main.cf");

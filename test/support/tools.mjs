@@ -1,5 +1,7 @@
-// What the tests need of the operating system: programs that are no npm packages.
-import { access } from "node:fs/promises";
+// What the tests need that is no npm package. Only Node itself: this runs before `npm ci`.
+import { access, constants, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
 import { run } from "./command.mjs";
 
 /** By program: the package that has it. sshd and sudo are for the tests of SSH connections, against servers of their own. */
@@ -8,19 +10,63 @@ const packages = new Map([
   ["/usr/sbin/sshd", "openssh-server"],
   ["/usr/bin/ssh-agent", "openssh-client"],
   ["/usr/bin/sudo", "sudo"],
+  // The script of examples/.github has it on GitHub's machines.
+  ["/usr/bin/jq", "jq"],
 ]);
+const ACTIONLINT = "1.7.12"; // builds with Go 1.25, or with 1.21 and later, which get that by themselves
 
 export async function ensureTools(log) {
   const missing = [];
-  for (const [program, name] of packages) await access(program).catch(() => missing.push(name));
-  if (missing.length === 0) return;
-  log(`apt-get install ${missing.join(" ")}`);
+  for (const [program, name] of packages) if (!(await isThere(program))) missing.push(name);
+  if (missing.length > 0) await install(log, missing);
+  await ensureActionlint(log);
+}
+
+/** The linter of GitHub's workflows, built from its Go module: some seconds, once. Resolves to the program. */
+export async function ensureActionlint(log, env = process.env) {
+  const cache = join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pulumi-dovecot-postfix");
+  const home = join(cache, "actionlint", ACTIONLINT);
+  const program = join(home, "actionlint");
+  if (await isThere(program)) return program;
+
+  await run("go", ["version"], { env }).catch(() => install(log, ["golang-go"]));
+  log(`building actionlint ${ACTIONLINT} from its Go module`);
+  await mkdir(dirname(home), { recursive: true });
+  const work = await mkdtemp(join(dirname(home), `.${process.pid}-`));
   try {
-    await apt("update");
-    await apt("install", "--yes", "--no-install-recommends", ...missing);
+    const module = `github.com/rhysd/actionlint/cmd/actionlint@v${ACTIONLINT}`;
+    await run("go", ["install", "-trimpath", "-ldflags", "-s -w", module], {
+      env: { ...env, GOBIN: work, GOFLAGS: "", GOWORK: "off", CGO_ENABLED: "0" },
+    });
+    // One rename: the cache holds a whole program or none. Whoever else built one was as good.
+    await rename(work, home).catch(async (error) => {
+      if (!(await isThere(program))) throw error;
+    });
   } catch (error) {
     throw new Error(
-      `the tests need ${missing.join(", ")}: install your system's packages of these names\n  ${error.message}`,
+      `the tests need actionlint: install Go 1.21 or later (https://go.dev/doc/install)\n  ${error.message}`,
+    );
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  return program;
+}
+
+function isThere(program) {
+  return access(program, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function install(log, names) {
+  log(`apt-get install ${names.join(" ")}`);
+  try {
+    await apt("update");
+    await apt("install", "--yes", "--no-install-recommends", ...names);
+  } catch (error) {
+    throw new Error(
+      `the tests need ${names.join(", ")}: install your system's packages of these names\n  ${error.message}`,
     );
   }
 }

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 // The command line: `pulumi-dovecot-postfix plan`.
-import { Command, CommanderError, Option } from "commander";
-import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { leastRoom, type Room } from "../plan/cut.js";
 import { harmless } from "../plan/harmless.js";
 import { planMarkdown } from "../plan/markdown.js";
-import type { Plan } from "../plan/schema.js";
 import { ansi, changesNothing, planText } from "../plan/text.js";
-import { planOfDestroy, planOfUpdate } from "./plan.js";
+import { planOfDestroy, planOfUpdate, type Made } from "./plan.js";
 import { CommandError } from "./pulumi.js";
 
 /** As `git diff --exit-code`: 0 nothing changes, 1 something does; whatever went wrong is above. */
@@ -17,24 +17,48 @@ interface Options {
   readonly destroy?: boolean;
   readonly format: "text" | "json" | "markdown";
   readonly exitCode?: boolean;
+  readonly maxLength?: number;
+  readonly whole?: string;
+  readonly wholeAt?: string;
   readonly stack?: string;
   readonly cwd: string;
 }
 
-const formats: Readonly<Record<Options["format"], (plan: Plan) => string>> = {
-  text: (plan) => planText(plan, process.stdout.isTTY && !process.env["NO_COLOR"] ? ansi : undefined),
-  json: (plan) => `${JSON.stringify(plan, null, 2)}\n`,
-  markdown: planMarkdown,
+const formats: Readonly<Record<Options["format"], (made: Made, room?: Room) => string>> = {
+  text: ({ plan }) => planText(plan, process.stdout.isTTY && !process.env["NO_COLOR"] ? ansi : undefined),
+  json: ({ plan }) => `${JSON.stringify(plan, null, 2)}\n`,
+  markdown: ({ plan, errors }, room) => planMarkdown(plan, { errors, room }),
 };
 
-async function plan(options: Options): Promise<void> {
-  const { plan: made, errors, failed } = await (options.destroy ? planOfDestroy(options) : planOfUpdate(options));
-  process.stdout.write(formats[options.format](made));
+async function plan(options: Options, command: Command): Promise<void> {
+  const { format, maxLength, whole, wholeAt } = options;
+  if (format !== "markdown" && (maxLength ?? whole ?? wholeAt) !== undefined)
+    command.error("error: --max-length, --whole and --whole-at are for --format markdown");
+  const made = await (options.destroy ? planOfDestroy(options) : planOfUpdate(options));
+  const { errors, failed } = made;
+  if (whole !== undefined) write(whole, formats[format](made));
+  const at = wholeAt ?? whole ?? "`npx pulumi-dovecot-postfix plan`";
+  process.stdout.write(formats[format](made, maxLength === undefined ? undefined : { length: maxLength, whole: at }));
   for (const error of errors) process.stderr.write(`error: ${harmless(error)}\n`);
-  const unmade = made.hosts.some(({ notPlanned }) => notPlanned !== undefined);
-  const changes = made.hosts.some((host) => !changesNothing(host));
+  const { hosts } = made.plan;
+  const unmade = hosts.some(({ notPlanned }) => notPlanned !== undefined);
+  const changes = hosts.some((host) => !changesNothing(host));
   if (failed || (options.exitCode && unmade)) process.exitCode = exits.error;
   else if (options.exitCode && changes) process.exitCode = exits.changes;
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw new CommandError((error as Error).message);
+  }
+}
+
+function length(text: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= leastRoom) return number;
+  throw new InvalidArgumentError(`It must be a whole number from ${leastRoom}.`);
 }
 
 const { version } = JSON.parse(readFileSync(join(__dirname, "../../package.json"), "utf8")) as { version: string };
@@ -51,6 +75,9 @@ program
   .option("--destroy", "what `pulumi destroy` would take back")
   .addOption(new Option("--format <format>", "how to show it").choices(["text", "json", "markdown"]).default("text"))
   .option("--exit-code", "exit with 1 where something changes, and 2 where a host could not be planned")
+  .option("--max-length <characters>", "cut Markdown to fit a comment (GitHub's: 65536), and say what was cut", length)
+  .option("--whole <file>", "write the Markdown that is not cut to this file as well")
+  .option("--whole-at <where>", "where to read it whole, for whoever reads the cut one (default: the file's name)")
   .option("-s, --stack <name>", "the stack (default: the selected one)")
   .option("-C, --cwd <directory>", "the directory of the Pulumi program", process.cwd())
   .addHelpText(
@@ -68,7 +95,7 @@ Environment:
 
 Examples:
   npx pulumi-dovecot-postfix plan --stack prod
-  npx pulumi-dovecot-postfix plan --format markdown >comment.md
+  npx pulumi-dovecot-postfix plan --format markdown --max-length 65536 --whole plan.md >comment.md
   npx pulumi-dovecot-postfix plan --destroy --exit-code`,
   )
   .action(plan)

@@ -1,13 +1,43 @@
 // A plan for a pull request: who may reach what, what changes, and folded below it the lines.
-import { codeBlock, codeSpan, markdown, mermaid } from "./harmless.js";
+import { joined, shortened, type Part, type Room } from "./cut.js";
+import { codeBlock, codeSpan, harmless, markdown, mermaid } from "./harmless.js";
 import type { HostPlan, Plan } from "./schema.js";
 import { changesNothing, reloadText } from "./text.js";
 
-export function planMarkdown(plan: Plan): string {
+export interface Markdown {
+  /** Why an `up` would fail, in the engine's words. */
+  readonly errors?: readonly string[] | undefined;
+  /** Where the text has to fit in. */
+  readonly room?: Room | undefined;
+}
+
+export function planMarkdown(plan: Plan, { errors = [], room }: Markdown = {}): string {
   const { hosts, stack } = plan;
-  const title = `### Mail hosts of ${codeSpan(stack)}`;
-  if (hosts.length === 0) return `${title}\n\nNo mail host is concerned.\n`;
-  return `${[title, picture(plan), ...hosts.map(hostMarkdown)].filter((part) => part !== "").join("\n\n")}\n`;
+  const failures = failed(plan, errors, room);
+  const parts: Part[] = [
+    { kind: "title", of: stack, text: `### Mail hosts of ${codeSpan(stack)}` },
+    { kind: "error text", of: stack, text: failures },
+    { kind: "picture", of: stack, text: picture(plan) },
+    ...hosts.flatMap(hostMarkdown),
+  ];
+  if (hosts.length === 0 && failures === "")
+    parts.push({ kind: "host", of: stack, text: "No mail host is concerned." });
+  return joined(
+    parts.filter(({ text }) => text !== ""),
+    room,
+  );
+}
+
+/** What the plan itself does not tell as a refusal. */
+function failed({ hosts }: Plan, errors: readonly string[], room: Room | undefined): string {
+  const told = hosts.flatMap(({ resources }) =>
+    resources.flatMap(({ reason = "" }) => (reason === "" ? [] : [reason])),
+  );
+  const untold = errors.map(harmless).filter((error) => !told.some((reason) => error.includes(reason)));
+  if (untold.length === 0) return "";
+  // A stack trace is not worth the picture.
+  const text = room ? shortened(untold.join("\n"), Math.floor(room.length / 8)) : untold.join("\n");
+  return `**The preview failed:**\n\n${codeBlock("text", text)}`;
 }
 
 type Party = HostPlan["effects"][number]["from"];
@@ -51,19 +81,23 @@ export function picture({ hosts }: Plan): string {
   return ["```mermaid", "flowchart LR", ...boxes, ...new Set(arrows), "```"].join("\n");
 }
 
-function hostMarkdown(plan: HostPlan): string {
+function hostMarkdown(plan: HostPlan): Part[] {
   const { host, digest = "", notPlanned } = plan;
-  if (notPlanned !== undefined) return `#### ${codeSpan(host)}\n\nNo plan was made: ${markdown(notPlanned)}`;
-  const parts = [
-    `#### ${codeSpan(host)}, plan ${codeSpan(digest)}`,
-    changesNothing(plan) ? "Nothing to change." : changes(plan),
-    list("**Refused:**", plan.resources.filter(({ state }) => state === "refused").map(refused)),
-    list("**Before this is applied:**", plan.findings.map(finding)),
-    list("**From then on:**", plan.effects.map(effect)),
-    list("**Also:**", plan.notes.map(markdown)),
-    ...plan.files.map(folded),
+  const part = (kind: Part["kind"], text: string, of = host): Part => ({ kind, of, text });
+  if (notPlanned !== undefined)
+    return [part("host", `#### ${codeSpan(host)}\n\nNo plan was made: ${markdown(notPlanned)}`)];
+  return [
+    part("host", `#### ${codeSpan(host)}, plan ${codeSpan(digest)}`),
+    part("table", changesNothing(plan) ? "Nothing to change." : changes(plan)),
+    part(
+      "list of refusals",
+      list("**Refused:**", plan.resources.filter(({ state }) => state === "refused").map(refused)),
+    ),
+    part("list of findings", list("**Before this is applied:**", plan.findings.map(finding))),
+    part("list of effects", list("**From then on:**", plan.effects.map(effect))),
+    part("list of notes", list("**Also:**", plan.notes.map(markdown))),
+    ...plan.files.map((file) => part("diff", folded(file), `${file.path} of ${host}`)),
   ];
-  return parts.filter((part) => part !== "").join("\n\n");
 }
 
 function changes({ resources, files, values, reloads }: HostPlan): string {
