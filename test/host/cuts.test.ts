@@ -10,7 +10,17 @@ const debians: readonly Debian[] = ["bookworm", "trixie"];
 const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
 const budgetMs = 50_000;
 const most = 15;
-const kinds: readonly Kind[] = ["program", "midway", "session", "edit", "program", "group", "reboot", "provider"];
+const kinds: readonly Kind[] = [
+  "program",
+  "midway",
+  "side",
+  "session",
+  "edit",
+  "program",
+  "group",
+  "reboot",
+  "provider",
+];
 
 describe(`cuts, CUTS_SEED=${seed}`, () => {
   it("a killed commit, link, provider or host leaves a whole host, and the next operation needs no help", async function () {
@@ -29,7 +39,7 @@ describe(`cuts, CUTS_SEED=${seed}`, () => {
             const kind = kinds[count % kinds.length] ?? "program";
             const cut = { operation, step, kind };
             await patient.cut(cut, { restart: count % 4 === 0 }).catch((error: unknown) => {
-              throw new Error(`${describeCut(debian, cut)}: ${steps.get(operation)?.[step - 1] ?? ""}`, {
+              throw new Error(`${describeCut(debian, cut)}: ${steps.get(operation)?.[step - 1]?.command ?? ""}`, {
                 cause: error,
               });
             });

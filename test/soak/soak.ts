@@ -9,6 +9,7 @@ const debians = (["bookworm", "trixie"] as const).filter((debian) => (process.en
 /** Every step is cut by a kill of the program; the other ways take turns, each at steps spread over the whole operation. */
 const others: readonly { kind: Kind; every: number }[] = [
   { kind: "midway", every: 3 },
+  { kind: "side", every: 4 },
   { kind: "session", every: 8 },
   { kind: "group", every: 4 },
   { kind: "edit", every: 4 },
@@ -17,7 +18,7 @@ const others: readonly { kind: Kind; every: number }[] = [
   { kind: "silence", every: 100 },
 ];
 
-function cutsOf(steps: ReadonlyMap<string, readonly string[]>): Cut[] {
+function cutsOf(steps: ReadonlyMap<string, readonly unknown[]>): Cut[] {
   return operations.flatMap((operation) => {
     const all = (steps.get(operation) ?? []).map((_, n) => n + 1).filter((n) => n % stride === 0);
     return [
@@ -37,7 +38,7 @@ async function soak(debian: Debian): Promise<string[]> {
   const lost: string[] = [];
   const counts: Record<string, number> = {};
   for (const [n, cut] of cuts.entries()) {
-    const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1] ?? ""})`;
+    const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1]?.command ?? ""})`;
     try {
       await patient.cut(cut, { restart: n % 3 === 0 });
     } catch (error) {

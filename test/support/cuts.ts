@@ -1,7 +1,8 @@
 // Cuts: the commit program of a real host is stopped at its N-th step, one way or another, and then the host is looked at.
 //
 // The steps are found, not listed: the host's `sh` hands the program to bash, whose DEBUG trap counts every command that
-// could change something, and acts at the one that was ordered. The program itself is the one that users run.
+// could change something, in the program's own shell and in that of each daemon's transaction, and acts at the one that was
+// ordered, wherever the other transaction is then. The program itself is the one that users run.
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -16,6 +17,8 @@ export const operations: readonly Operation[] = ["create", "update", "remove"];
 export type Kind =
   /** kill -9 of the commit program, before a step. */
   | "program"
+  /** kill -9 of one daemon's transaction: the rest of the program goes on. */
+  | "side"
   /** kill -9 of the commit program, some milliseconds later, most likely within a command. */
   | "midway"
   /** kill -9 of sshd's process for the session: the program goes on without a link. */
@@ -38,9 +41,12 @@ export type Kind =
 export interface Cut {
   readonly operation: Operation;
   readonly kind: Kind;
-  /** From 1. */
+  /** From 1, over all shells of the program. */
   readonly step: number;
 }
+
+/** The shells in which a commit runs. */
+const shells = ["main", "dovecot", "postfix"] as const;
 
 const directory = "/opt/fault";
 
@@ -49,30 +55,34 @@ const instrument = String.raw`#!/bin/bash
 [ $# = 0 ] && [ -e ${directory}/order ] || exec /bin/sh "$@"
 program=$(cat)
 case $program in *'transaction '*) ;; *) eval "$program"; exit ;; esac
-read -r at kind <${directory}/order
+read -r where at kind <${directory}/order
 rm ${directory}/order
 step=0
-functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z_]*\)() .*/\1/p' | tr '\n' ' ')
+functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' | tr '\n' ' ')
 builtins=' [ : shift return case for exit true break trap wait read set umask export eval '
 pure() {
   case "$functions$builtins" in *" ${"$"}{1%% *} "*) return 0 ;; esac
   [[ $1 =~ ^(\"\$\{phase\}|([a-zA-Z_]+=[^\(]*(\$\(\([^\(]*)?)$) ]]
 }
+doomed() { pgrep -P $$ | grep -vx "$1"; [ "$1" = $$ ] || echo $$; echo "$1"; }
 fault() {
-  [ "$BASHPID" = "$$" ] || return 0
+  # Not in children, and not in the watchdog: that is who has to mend it.
+  [ "$BASHPID" = "${"$"}{self:-$$}" ] && [ "${"$"}{call:-transaction}" = transaction ] || return 0
   ! pure "$BASH_COMMAND" || return 0
   step=$((step + 1))
-  echo "$step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps
-  [ "$step" = "$at" ] || return 0
+  echo "$step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
+  [ "${"$"}{daemon:-main} $step" = "$where $at" ] || return 0
+  all=$(doomed "$BASHPID")
   case $kind in
-  program) kill -9 $$ ;;
-  midway) (sleep "0.0$((at % 5))$((at % 7))"; kill -9 $$) </dev/null >/dev/null 2>&1 9<&- & ;;
+  program) kill -9 $all ;;
+  side) kill -9 "$BASHPID" ;;
+  midway) (sleep "0.0$((at % 5))$((at % 7))"; kill -9 $all) </dev/null >/dev/null 2>&1 9<&- & ;;
   session) kill -9 $PPID ;;
-  freeze) kill -STOP $$ ;;
+  freeze) kill -STOP $all ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
   editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
-  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $$ ;;
+  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $all ;;
   *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
   esac
 }
@@ -119,7 +129,7 @@ const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix"
 
 /** A host on which cuts are made, one after the other. */
 export class Patient {
-  private readonly steps = new Map<Operation, string[]>();
+  private readonly steps = new Map<Operation, { where: string; at: number; command: string }[]>();
   private pristine: Files = new Map();
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
@@ -127,15 +137,21 @@ export class Patient {
   constructor(readonly host: Host) {}
 
   /** Counts the steps of each operation. */
-  async examine(): Promise<ReadonlyMap<Operation, readonly string[]>> {
+  async examine(): Promise<ReadonlyMap<Operation, readonly { command: string }[]>> {
     await instrumented(this.host);
     this.pristine = await this.host.files();
     let all: Resource[] = [];
     for (const operation of operations) {
-      await this.order("0 none");
+      await this.order("main 0 none");
       if (operation === "create") all = await createAll(this.host);
       else await (operation === "update" ? updateAll(all) : removeAll(all));
-      this.steps.set(operation, (await this.host.read(`${directory}/steps`)).trim().split("\n"));
+      const steps = await Promise.all(
+        shells.map(async (where) => {
+          const commands = (await this.host.read(`${directory}/steps.${where}`)).trim().split("\n");
+          return commands.map((command, n) => ({ where, at: n + 1, command: `${where} ${command}` }));
+        }),
+      );
+      this.steps.set(operation, steps.flat());
       this.made.set(operation, await this.host.files());
     }
     assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
@@ -148,7 +164,8 @@ export class Patient {
     const { host } = this;
     const before = operation === "create" ? [] : await createAll(host);
     const old = await host.files();
-    await this.order(`${step} ${kind}`);
+    const { where = "main", at = 0 } = this.steps.get(operation)?.[step - 1] ?? {};
+    await this.order(`${where} ${at} ${kind}`);
     const run = {
       create: () => createAll(host),
       update: () => updateAll(before),
@@ -228,7 +245,7 @@ export class Patient {
 
   private order(order: string): Promise<string> {
     return this.host.run(
-      `rm -f ${directory}/steps ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`,
+      `rm -f ${directory}/steps.* ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`,
     );
   }
 }

@@ -1,18 +1,20 @@
 #!/bin/sh
 # Changes this mail host, proves the change, and puts the old bytes back where the proof fails.
-# Called as: main NONCE; then recover or transaction, once a daemon; then finish. Answers in frames (host/wire.ts).
+# Called as: main NONCE; then recover DAEMON DIR, once a daemon, or transactions RECORD...; then finish STATE, the ledger's
+# directory. Answers in frames (host/wire.ts). The transactions of the two daemons run side by side.
 #
-# A transaction is: DAEMON DIR RECORD...   DIR is this daemon's part of the ledger. Records, each with its words:
-#   file PATH SHA256|absent MODE OWNER CONTENT   PATH, which must still be as planned from, gets CONTENT (for printf %b);
-#                                                MODE and OWNER only for a file that is new, else what it has stays
-#   gone PATH SHA256|absent                      PATH goes
-#   check PATH                                   (dovecot) the staged fragment must be accepted together with the rest
+# Records, each with its words:
+#   transaction DAEMON DIR     what follows is of this daemon; DIR is its part of the ledger
+#   file PATH OLD NEW MODE OWNER CONTENT   PATH, which must still be as planned from (OLD, a SHA-256 or "absent"), gets CONTENT
+#                              (for printf %b; its SHA-256 is NEW); MODE and OWNER only for a file that is new, else what it has stays
+#   gone PATH OLD              PATH goes
+#   check CONFIG PATH          (dovecot) the staged fragment must be accepted together with the rest, which begins in CONFIG
 #   probe SERVICE smtp|imap|pop3|sieve|auth HOST PORT MODE   what answered before must answer after; MODE: plain (STARTTLS
-#                                                where it is offered), implicit-tls or postscreen
+#                              where it is offered), implicit-tls or postscreen
 #   effective ID doveconf|postconf|service SELECTOR NAME WORD   WORD must be in the effective value ("": only report it)
-#   reload                                       the daemon takes its configuration anew, once
-#   flush                                        forget cached logins
-#   living                                       what does not live before is not changed: it could not be proved
+#   reload                     the daemon takes its configuration anew, once
+#   flush                      forget cached logins (a reload does, too)
+#   living                     what does not live before is not changed: it could not be proved
 #
 # Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
 # journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back. Where somebody has
@@ -20,19 +22,31 @@
 # the ledger of before is then ledger.before.json, and the next operation reads both.
 set -u
 umask 077
+newline='
+'
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 
 frame() { printf '\n%s %s\n' "$nonce" "$*"; }
 
+# clock: the seconds since the host was started, in $now. The shell does it alone; `date` would be a process each time.
+clock() {
+  read -r now _ </proc/uptime
+  now=${now%%.*}
+}
+
 # within SECONDS: what is run from here on has ended by then, whatever hangs.
-within() { deadline=$(($(date +%s) + $1)); }
+within() {
+  clock
+  deadline=$((now + $1))
+}
 
 # Children have a limit, read nothing from us, and do not hold the lock (descriptor 9). KILL, because we ignore TERM and
 # busybox's timeout would hand that down.
 run() {
-  seconds=$((deadline - $(date +%s)))
+  clock
+  seconds=$((deadline - now))
   [ "$seconds" -lt 6 ] || seconds=6
   [ "$seconds" -gt 0 ] || seconds=1
   timeout -s KILL "$seconds" "$@" </dev/null 9<&-
@@ -46,41 +60,53 @@ fail() {
   return 1
 }
 
-# each PHASE RECORD...: calls PHASE_record for every record that takes part in the phase.
+# each PHASE RECORD...: calls PHASE_record for every record of $daemon that takes part in the phase.
 each() {
-  phase=$1
+  phase=$1 mine=yes
   shift
   while [ $# -gt 0 ]; do
     case $1 in
-    file) words=6 ;;
+    transaction) words=3 mine=$2 ;;
+    file) words=7 ;;
     gone) words=3 ;;
-    check) words=2 ;;
+    check) words=3 ;;
     probe) words=6 ;;
     effective) words=6 ;;
     reload | flush | living) words=1 ;;
     *) fail protocol "unknown record $1"; return 1 ;;
     esac
     case $phase.$1 in
-    expect.file | expect.gone | save.file | save.gone | save.probe | stage.file | check.check | place.file | place.gone | \
+    find.transaction | expect.file | expect.gone | save.file | save.gone | save.probe | stage.file | check.check | place.file | place.gone | \
       baseline.probe | living.probe | prove.probe | effective.effective | has.reload | has.flush | has.living)
-      "${phase}_$1" "$@" || return 1
+      case $mine in yes | "$daemon") "${phase}_$1" "$@" || return 1 ;; esac
       ;;
     esac
     shift "$words"
   done
 }
 
-sha256() { sha256sum | cut -c1-64; }
-digest() { if [ -f "$1" ]; then sha256 <"$1"; else echo absent; fi; }
+# sha256 COMMAND...: the digest of what it prints, in $digest.
+sha256() {
+  digest=$("$@" | sha256sum)
+  digest=${digest%% *}
+}
+# digest PATH: a file's, in $digest.
+digest() {
+  digest=absent
+  [ ! -f "$1" ] || { digest=$(sha256sum <"$1") && digest=${digest%% *}; }
+}
 
 # --- expect: the files are still those that the plan was made from.
-expect_file() { [ "$(digest "$2")" = "$3" ] || { frame changed "$daemon"; printf '%s\n' "$2"; return 1; }; }
+expect_file() {
+  digest "$2"
+  [ "$digest" = "$3" ] || { frame changed "$daemon"; printf '%s\n' "$2"; return 1; }
+}
 expect_gone() { expect_file "$@"; }
 
 # --- save: a copy of every file that will change, armed by one rename.
 save_file() {
   number=$((number + 1)) copy=- new=absent
-  [ "$1" = gone ] || new=$(printf '%b' "$6" | sha256)
+  [ "$1" = gone ] || new=$4
   if [ -f "$2" ]; then
     copy=$number
     cp -a -- "$2" "$dir/journal.new/$copy" 2>"$work/said" || { fail save "cannot copy $2 to $dir: $(cat "$work/said")"; return 1; }
@@ -92,7 +118,8 @@ save_probe() { printf '%s ' "$@" >>"$dir/journal.new/probes"; }
 
 save() {
   rm -rf -- "$dir/journal.new"
-  { mkdir -- "$dir/journal.new" && printf '' >"$dir/journal.new/probes" && echo "$nonce" >"$dir/journal.new/id"; } 2>/dev/null ||
+  { mkdir -- "$dir/journal.new" && printf '' >"$dir/journal.new/probes" && echo "$reload" >"$dir/journal.new/reload" &&
+    echo "$self" >"$dir/journal.new/pid" && echo "$nonce" >"$dir/journal.new/id"; } 2>/dev/null ||
     { fail save "cannot write in $dir (disk full?)"; return 1; }
   number=0
   each save "$@" || return 1
@@ -105,25 +132,44 @@ durable() { run sync -- "$@" 2>/dev/null || run sync; }
 
 # --- stage: the new bytes beside the old file, with its owner, mode and attributes.
 stage_file() {
+  new=$2.pulumi-new
   if [ -f "$2" ]; then
-    cp -a -- "$2" "$2.pulumi-new" && printf '%b' "$6" >"$2.pulumi-new"
+    cp -a -- "$2" "$new" && printf '%b' "$7" >"$new"
   else
-    mkdir -p -- "${2%/*}" && printf '%b' "$6" >"$2.pulumi-new" && chown -- "$5" "$2.pulumi-new" && chmod -- "$4" "$2.pulumi-new"
+    { [ -d "${2%/*}" ] || mkdir -p -- "${2%/*}"; } && printf '%b' "$7" >"$new" &&
+      { [ "$6" = 0:0 ] || chown -- "$6" "$new"; } && chmod -- "$5" "$new"
   fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
-  # Dovecot reads a password file again when its time, in whole seconds, or its size is another (measured).
-  [ ! -f "$2" ] || [ "$(stat -c %Y -- "$2")" != "$(stat -c %Y -- "$2.pulumi-new")" ] || touch -d "@$(($(stat -c %Y -- "$2") + 1))" -- "$2.pulumi-new"
-  # Postfix's programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
-  [ "$daemon" != postfix ] || touch -d "@$(($(date +%s) - 3))" -- "$2.pulumi-new"
-  durable "$2.pulumi-new"
-  [ "$(printf '%b' "$6" | sha256)" = "$(digest "$2.pulumi-new")" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
+  case $daemon in
+  # Its programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
+  postfix) touch -d "@$((wall - 3))" -- "$new" ;;
+  # It reads a password file again when its time, in whole seconds, or its size is another (measured).
+  dovecot)
+    if [ -f "$2" ]; then
+      times=$(stat -c %Y -- "$2" "$new")
+      [ "${times%"$newline"*}" != "${times#*"$newline"}" ] || touch -d "@$((${times#*"$newline"} + 1))" -- "$new"
+    fi
+    ;;
+  esac
+  staged=$staged$new$newline
+  digest "$new"
+  [ "$digest" = "$4" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
+}
+
+stage() {
+  staged=''
+  each stage "$@" || return 1
+  IFS=$newline
+  # shellcheck disable=SC2086 # lines
+  set -- $staged
+  unset IFS
+  [ $# = 0 ] || durable "$@"
 }
 
 # --- check: the daemon's own tool reads the staged result before it is live.
 check_check() {
-  config=$(run doveconf -n 2>/dev/null | sed -n '1s/^# [^:]*: //p')
   {
-    sed -n '/^[[:space:]]*dovecot_config_version/{p;q;}' "$config"
-    printf '!include %s\n!include %s\n' "$config" "$2.pulumi-new"
+    sed -n '/^[[:space:]]*dovecot_config_version/{p;q;}' "$2"
+    printf '!include %s\n!include %s\n' "$2" "$3.pulumi-new"
   } >"$work/staged.conf"
   said=$(run doveconf -c "$work/staged.conf" -n 2>&1 >/dev/null) || { hung $? && said='it does not end'; fail check "doveconf refuses the new settings: $said"; return 1; }
 }
@@ -131,7 +177,7 @@ check_check() {
 # --- place: one rename a file. A file with other hard links keeps them: its bytes are written in place.
 put() {
   if [ -f "$1" ] && [ "$(stat -c %h -- "$1")" -gt 1 ]; then
-    cat -- "$1.pulumi-new" >"$1" && rm -f -- "$1.pulumi-new"
+    cat -- "$1.pulumi-new" >"$1" && touch -r "$1.pulumi-new" -- "$1" && rm -f -- "$1.pulumi-new"
   else
     mv -f -- "$1.pulumi-new" "$1"
   fi
@@ -169,7 +215,8 @@ probe_once() {
 # tls KIND HOST PORT MODE: sends stdin, prints the answer.
 tls() {
   if [ "$4" = implicit-tls ]; then set -- "$2:$3"; else set -- "$2:$3" -starttls "$1"; fi
-  timeout -s KILL 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
+  # It need not trust anybody, and to read the system's list of whom to trust takes it most of its time (measured).
+  SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null timeout -s KILL 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
 }
 
 # lives KIND FILE: judges a dialogue. posttls-finger exits 0 whatever happens, and tells of a good session only its TLS.
@@ -219,6 +266,7 @@ living() {
 
 # probes RECORD...: all at once; a second round for what a busy host answered too late.
 probes() {
+  wait
   for round in 1 2; do
     count=0 awaited='' silent=''
     each prove "$@"
@@ -239,12 +287,17 @@ has_reload() { reload=yes; }
 has_flush() { flush=yes; }
 has_living() { living=yes; }
 
-# running: status 0 it does, 124 and more: its tool does not end.
+# running: status 0 it does (and the sessions are printed), 124 and more: its tool does not end.
 running() {
   case $daemon in
-  dovecot) run doveadm who ;;
-  postfix) run postfix status ;;
-  esac >/dev/null 2>&1
+  dovecot) run doveadm who -1 ;;
+  # What `postfix status` asks, which is a program for a dozen purposes: status 1 where master's lock is held.
+  postfix)
+    run "$(run postconf -h daemon_directory)/master" -t
+    status=$?
+    case $status in 0) false ;; 1) true ;; *) return "$status" ;; esac
+    ;;
+  esac 2>/dev/null
 }
 
 # The daemons take the signal and go on; a probe that comes at once could still meet a process of before.
@@ -260,7 +313,7 @@ reload_daemon() {
     ;;
   postfix)
     run postfix reload >"$work/said" 2>&1 || { hung $? && echo 'postfix reload does not end' >"$work/said"; return 1; }
-    sleep 0.1
+    sleep 0.1 9<&- &
     ;;
   esac
 }
@@ -303,10 +356,10 @@ effective_effective() {
 # --- the daemons' own words since we began, for an error.
 log_files='/var/log/mail.log /var/log/maillog /var/log/dovecot.log /var/log/syslog /var/log/messages'
 log_mark() {
-  for log in $log_files; do
-    [ ! -f "$log" ] || printf '%s %s\n' "$(wc -c <"$log")" "$log"
-  done >"$work/logs"
-  date +%s >"$work/since"
+  # shellcheck disable=SC2086 # a list of names; those that are not there are no error
+  stat -L -c '%s %n' $log_files >"$work/logs" 2>/dev/null
+  wall=$(date +%s)
+  echo "$wall" >"$work/since"
 }
 log_since() {
   if [ -s "$work/logs" ]; then
@@ -332,8 +385,9 @@ each_saved() {
   while read -r copy new path; do
     case $path in "$dir"/*) where=inside ;; *) where=outside ;; esac
     [ "$where" = "$1" ] || continue
-    saved='' old=absent now=$(digest "$path")
-    [ "$copy" = - ] || { saved=$dir/journal/$copy old=$(digest "$dir/journal/$copy"); }
+    digest "$path"
+    saved='' old=absent now=$digest
+    [ "$copy" = - ] || { digest "$dir/journal/$copy" && saved=$dir/journal/$copy old=$digest; }
     "$2"
   done <"$dir/journal/files"
 }
@@ -358,12 +412,16 @@ put_back() {
 }
 
 # torn: a write in place (of a file with other hard links) was cut off.
-torn() { [ "$(head -c "$(($(wc -c <"$path")))" "$path.pulumi-new" | sha256)" = "$now" ]; }
+torn() {
+  [ -f "$path" ] || return 1
+  sha256 head -c "$(($(wc -c <"$path")))" "$path.pulumi-new"
+  [ "$digest" = "$now" ]
+}
 
 # On a full disk there may be no room for one file more, but for the same one.
 overwrite() {
   rm -f -- "$path.pulumi-new"
-  cat -- "$saved" >"$path" && [ "$(digest "$path")" = "$old" ]
+  cat -- "$saved" >"$path" && digest "$path" && [ "$digest" = "$old" ]
 }
 
 # What of ours is in an edited file, the newer ledger knows; what is in the files that were put back, the older.
@@ -375,16 +433,12 @@ keep_both() {
   esac
 }
 
-clear_journal() {
-  mv -- "$dir/journal" "$dir/journal.done" && rm -rf -- "$dir/journal.done"
-}
+clear_journal() { mv -- "$dir/journal" "$dir/journal.done"; }
 
 forget_empty() { # nothing of ours in it: no directory either
   [ ! -d "$dir/journal" ] || return 0
-  rm -rf -- "$dir/journal.new" "$dir/journal.done" "$work"
-  rm -f -- "$dir"/*.pulumi-new "$dir"/before/*.pulumi-new
-  rmdir -- "$dir/before" 2>/dev/null
-  rmdir -- "$dir" 2>/dev/null && rmdir -- "${dir%/*}" 2>/dev/null
+  rm -rf -- "$dir/journal.new" "$dir/journal.done" "$work" "$dir"/*.pulumi-new "$dir"/before/*.pulumi-new
+  rmdir -- "$dir/before" "$dir" 2>/dev/null
   return 0
 }
 
@@ -398,7 +452,7 @@ settle() {
       restart_daemon
       probes "$@"
     else
-      if running || hung $?; then reload_daemon; else restart_daemon; fi
+      if running >/dev/null || hung $?; then reload_daemon; else restart_daemon; fi
       if ! probes "$@" && [ "$daemon" = postfix ]; then
         restart_daemon
         probes "$@"
@@ -413,18 +467,41 @@ settle() {
 # It holds no descriptor of the SSH session, so it outlives it; after 50 s it ends a commit that hangs. It is a child of
 # nobody here, or `wait` would wait for it.
 watchdog() {
-  pid=$1 id=$2
-  shift 2
   exec 9<&- >/dev/null 2>&1 </dev/null 8</var/lib
-  flock -w 50 8 || { armed && kill -9 "$pid" && flock -w 5 8; } || return
-  ! armed || { undo_files; settle "$@"; }
+  flock -w 50 8 || { kill -9 "$$"; sides ended "$@"; flock -w 5 8; } || return
+  sides undone "$@"
+  rmdir -- "${3%/*}"
 }
-armed() { [ "$(cat "$dir/journal/id")" = "$id" ]; }
+armed() { [ "$(cat "$dir/journal/id")" = "$nonce" ]; }
+ended() { ! armed || kill -9 "$(cat "$dir/journal/pid")"; }
+undone() { ! armed || recover "$daemon" "$dir"; }
 
-# transaction DAEMON DIR RECORD...
-transaction() {
-  daemon=$1 dir=$2 work=$2/work
+# transactions RECORD...
+transactions() {
+  (watchdog "$@" &)
+  sides transaction "$@"
+}
+
+# sides FUNCTION RECORD...: calls it for each daemon that has a transaction, side by side. Postfix's answer waits in the pipe
+# until Dovecot's is out.
+sides() {
+  side postfix "$@" | {
+    side dovecot "$@"
+    cat
+  }
+}
+side() {
+  daemon=$1 call=$2 dir=''
   shift 2
+  self=$(exec sh -c 'echo "$PPID"')
+  each find "$@"
+  work=$dir/work
+  [ -z "$dir" ] || "$call" "$@"
+}
+find_transaction() { dir=$3; }
+
+# transaction RECORD...: this daemon's share; it is committed, or undone.
+transaction() {
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
   reload=no flush=no living=no count=0 silent=''
@@ -433,11 +510,11 @@ transaction() {
   each expect "$@" || return 1
   { mkdir -p -- "$work" && log_mark; } 2>/dev/null || { fail save "cannot write in the ledger's directory $dir (disk full, or read-only?)"; forget_empty; return 1; }
   if [ "$reload" = yes ]; then
-    running || { hung $? && reload=unknown || reload=stopped; }
-    [ "$reload" != unknown ] || { fail running "its own tool does not end"; forget_empty; return 1; }
+    running >"$work/sessions" || { hung $? && reload=unknown || reload=stopped; }
+    [ "$reload" != unknown ] || { fail running "its own tool does not answer"; forget_empty; return 1; }
   fi
-  [ "$reload" != yes ] || { each baseline "$@"; [ "$daemon" != dovecot ] || run doveadm who -1 >"$work/sessions" 2>/dev/null; }
-  if ! { save "$@" && each stage "$@" && each check "$@"; }; then
+  [ "$reload" != yes ] || each baseline "$@"
+  if ! { save "$@" && stage "$@" && each check "$@"; }; then
     abandon
     return 1
   fi
@@ -446,16 +523,15 @@ transaction() {
     abandon
     return 1
   fi
-  (watchdog "$$" "$nonce" "$@" &)
   # (Not `:`, a special builtin: where it cannot write, dash exits.)
   printf '' >"$dir/journal/live"
   within 9
   if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
     each effective "$@" && { [ "$reload" != yes ] || probes "$@" || fail prove "$silent"; }; then
     clear_journal
-    [ "$flush" = no ] || run doveadm auth cache flush >/dev/null 2>&1
+    [ "$flush.$reload" != yes.no ] || run doveadm auth cache flush >/dev/null 2>&1
     frame committed "$daemon" "$reload"
-    [ ! -f "$work/sessions" ] || tail -n +2 "$work/sessions" | awk '{ print $2 }' | sort | uniq -c
+    [ ! -s "$work/sessions" ] || awk 'NR > 1 { n[$2]++ } END { for (service in n) print n[service], service }' "$work/sessions"
     forget_empty
   else
     undo_files
@@ -476,13 +552,14 @@ abandon() {
 
 # recover DAEMON DIR: an operation before this one was killed; put its journal back, and take away what it left.
 recover() {
-  daemon=$1 dir=$2 work=$2/work reload=yes silent='' lost=''
+  daemon=$1 dir=$2 work=$2/work silent='' lost=''
   [ -d "$dir" ] || return 0
   [ -d "$dir/journal" ] || { forget_empty; return 0; }
   mkdir -p -- "$work"
   within 10
+  reload=$(cat "$dir/journal/reload" 2>/dev/null) || reload=yes
   # A daemon that does not run now may have been stopped by somebody: it is not for us to start it.
-  running || reload=no
+  running >/dev/null || reload=no
   undo_files
   # shellcheck disable=SC2046 # words of our own making
   settle $(cat "$dir/journal/probes")
@@ -498,4 +575,7 @@ main() {
   flock -w 1 9 || { frame waiting; flock -w 60 9; } || { frame locked; frame end; exit 75; }
 }
 
-finish() { frame end; }
+finish() {
+  rmdir -- "$1" 2>/dev/null
+  frame end
+}

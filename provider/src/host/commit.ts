@@ -36,13 +36,8 @@ export async function commit(
 ): Promise<Outcome[]> {
   const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
-    ...plans.map(({ plan, probes }) => [
-      "transaction",
-      plan.daemon,
-      `${stateDirectory}/${plan.daemon}`,
-      ...records(plan, probes),
-    ]),
-    ["finish"],
+    ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
+    ["finish", stateDirectory],
   ]);
   refuseLocked(link.label, answer);
   return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
@@ -53,7 +48,7 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
   const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
     ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
-    ["finish"],
+    ["finish", stateDirectory],
   ]);
   refuseLocked(link.label, answer);
 }
@@ -69,12 +64,15 @@ function refuseLocked(host: string, answer: readonly Frame[]): void {
 function records(plan: DaemonPlan, probes: readonly Probe[]): string[] {
   const files = plan.changes.flatMap(({ path, before, after, mode, owner }) => {
     const expected = before === null ? "absent" : sha256(before);
-    return after === null ? ["gone", path, expected] : ["file", path, expected, mode, owner, printfBytes(after)];
+    return after === null
+      ? ["gone", path, expected]
+      : ["file", path, expected, sha256(after), mode, owner, printfBytes(after)];
   });
   const fragments = plan.changes.filter(({ format, after }) => format === "dovecot-fragment" && after !== null);
   return [
+    ...["transaction", plan.daemon, `${stateDirectory}/${plan.daemon}`],
     ...files,
-    ...fragments.flatMap(({ path }) => ["check", path]),
+    ...fragments.flatMap(({ path }) => ["check", plan.configFile, path]),
     ...plan.effective.flatMap(({ id, program, selector, name, word }) => [
       "effective",
       id,

@@ -41,6 +41,8 @@ export interface Wish {
 
 export interface DaemonPlan {
   readonly daemon: Daemon;
+  /** Where the daemon's configuration begins. */
+  readonly configFile: string;
   readonly changes: readonly FileChange[];
   readonly ledger: Ledger;
   readonly reload: boolean;
@@ -120,6 +122,7 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   ];
   const effective = wishes.flatMap((wish) => (wish.contribution ? wish.effective : []));
   return {
+    configFile: (daemon === "dovecot" ? snapshot.dovecot?.configFile : snapshot.postfix?.mainCf) ?? "",
     ...{ daemon, ledger, effective, notes: [...new Set(notes)] },
     changes: inOrder([...kept, ...book, ...changes]),
     reload: changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
