@@ -1,7 +1,7 @@
 // What a host can do to a commit: tools that hang, disks that are full or read-only, files that cannot be replaced, daemons
 // that die of the new configuration. A clear error, the old bytes, no debris, mail that works. Each fault has a fresh host.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, removeAll, resources, same } from "../support/cuts.js";
+import { createAll, instrumented, order, removeAll, resources, same } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { login } from "../support/mail-client.js";
 import { saying } from "../support/postfix.js";
@@ -222,8 +222,8 @@ function promises(debian: Debian): void {
       onHost(debian, async (host) => {
         await instrumented(host);
         const before = await host.files();
-        // Dovecot's files are in place at this step, and nothing is proved yet.
-        await host.run("echo '74 freeze' >/opt/fault/order");
+        // Dovecot's files are in place then, and nothing is proved yet.
+        await order(host, "dovecot", "reload_daemon", "freeze");
         const began = Date.now();
         await assert.rejects(createAll(host), /cut off/);
         const took = Date.now() - began;

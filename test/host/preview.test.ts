@@ -248,7 +248,7 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
       ]) {
         assert.match(bad, finding);
       }
-      await host.run(`echo 'ignoreip = 127.0.0.1/8 203.0.113.10 ${next.address}' >/etc/fail2ban/jail.local`);
+      await host.run(`echo 'ignoreip = 127.0.0.1/8 203.0.113.0/24 ${next.address}' >/etc/fail2ban/jail.local`);
       assert.doesNotMatch(await found(), /fail2ban/);
       await host.run(`
         rm -rf /etc/dovecot /etc/postfix /etc/fail2ban /run/fail2ban

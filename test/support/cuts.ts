@@ -48,6 +48,12 @@ export interface Cut {
 /** The shells in which a commit runs. */
 const shells = ["main", "dovecot", "postfix"] as const;
 
+export interface Step {
+  readonly where: (typeof shells)[number];
+  readonly at: number;
+  readonly command: string;
+}
+
 const directory = "/opt/fault";
 
 /** Everything that a shell does without leaving its process cannot change the host, so a cut there is the next one. */
@@ -57,7 +63,7 @@ program=$(cat)
 case $program in *'transaction '*) ;; *) eval "$program"; exit ;; esac
 read -r where at kind <${directory}/order
 rm ${directory}/order
-step=0
+step=0 done=no
 functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' | tr '\n' ' ')
 builtins=' [ : shift return case for exit true break trap wait read set umask export eval '
 pure() {
@@ -71,7 +77,9 @@ fault() {
   ! pure "$BASH_COMMAND" || return 0
   step=$((step + 1))
   echo "$step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
-  [ "${"$"}{daemon:-main} $step" = "$where $at" ] || return 0
+  [ "$done.${"$"}{daemon:-main}" = "no.$where" ] || return 0
+  case $at in "$step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
+  done=yes
   all=$(doomed "$BASHPID")
   case $kind in
   program) kill -9 $all ;;
@@ -90,6 +98,14 @@ set -T
 trap fault DEBUG
 eval "$program"
 `;
+
+/** What the next commit on an instrumented host meets: `at` is a step of that shell, or the first one of a function. */
+export function order(host: Host, where: (typeof shells)[number], at: string | number, kind: Kind | "none") {
+  const files = `${directory}/steps.* ${directory}/reached ${directory}/go`;
+  return host.run(`rm -f ${files}; echo '${where} ${at} ${kind}' >${directory}/order`);
+}
+
+export const noOrder = (host: Host) => host.run(`rm -f ${directory}/order`);
 
 /** Puts the instrument on the host, where it stays: without an order it is a plain sh. */
 export async function instrumented(host: Host): Promise<void> {
@@ -129,7 +145,7 @@ const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix"
 
 /** A host on which cuts are made, one after the other. */
 export class Patient {
-  private readonly steps = new Map<Operation, { where: string; at: number; command: string }[]>();
+  private readonly steps = new Map<Operation, Step[]>();
   private pristine: Files = new Map();
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
@@ -137,12 +153,12 @@ export class Patient {
   constructor(readonly host: Host) {}
 
   /** Counts the steps of each operation. */
-  async examine(): Promise<ReadonlyMap<Operation, readonly { command: string }[]>> {
+  async examine(): Promise<ReadonlyMap<Operation, readonly Step[]>> {
     await instrumented(this.host);
     this.pristine = await this.host.files();
     let all: Resource[] = [];
     for (const operation of operations) {
-      await this.order("main 0 none");
+      await order(this.host, "main", 0, "none");
       if (operation === "create") all = await createAll(this.host);
       else await (operation === "update" ? updateAll(all) : removeAll(all));
       const steps = await Promise.all(
@@ -165,7 +181,7 @@ export class Patient {
     const before = operation === "create" ? [] : await createAll(host);
     const old = await host.files();
     const { where = "main", at = 0 } = this.steps.get(operation)?.[step - 1] ?? {};
-    await this.order(`${where} ${at} ${kind}`);
+    await order(host, where, at, kind);
     const run = {
       create: () => createAll(host),
       update: () => updateAll(before),
@@ -173,7 +189,7 @@ export class Patient {
     }[operation];
     if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
     else await run().catch(() => undefined);
-    await host.run(`rm -f ${directory}/order`);
+    await noOrder(host);
     await this.alive(old, cut, options.restart);
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
@@ -241,12 +257,6 @@ export class Patient {
       // Only now the program goes on, with nobody who listens.
       await host.run(`echo >${directory}/go; rm ${directory}/reached`);
     }
-  }
-
-  private order(order: string): Promise<string> {
-    return this.host.run(
-      `rm -f ${directory}/steps.* ${directory}/reached ${directory}/go; echo '${order}' >${directory}/order`,
-    );
   }
 }
 

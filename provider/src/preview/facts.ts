@@ -1,4 +1,5 @@
 // What foresight asks of a site.
+import { covers, parseNetwork } from "../dovecot/network.js";
 import type { Site } from "../host/planning.js";
 import type { Finding } from "../plan/schema.js";
 
@@ -21,9 +22,11 @@ export function named(networks: readonly string[]): string {
 /** Where fail2ban runs and may ban them. */
 export function banned({ snapshot }: Site, networks: readonly string[], who: string): Finding[] {
   const ignored = snapshot.surroundings?.fail2ban?.ignored;
-  const open = networks.filter(
-    (network) => !ignored?.some((one) => one.replace(/\/(32|128)$/, "") === named([network])),
-  );
+  const spared = ignored?.flatMap((one) => parseNetwork(one) ?? []) ?? [];
+  const open = networks.filter((network) => {
+    const wanted = parseNetwork(network);
+    return wanted === undefined || !spared.some((one) => covers(one, wanted));
+  });
   if (ignored === undefined || open.length === 0) return [];
   return [
     {

@@ -1,0 +1,80 @@
+// Every cut of every operation on both Debians. A lost host is named and replaced; the count goes on.
+import { describeCut, operations, Patient, type Cut, type Kind } from "../support/cuts.js";
+import { startHost, type Debian } from "../support/host.js";
+import type { Section } from "./report.js";
+
+/** Every step is cut by a kill of the program; the other ways take turns, each at steps spread over the whole operation. */
+const others: readonly { kind: Kind; every: number }[] = [
+  { kind: "midway", every: 3 },
+  { kind: "side", every: 4 },
+  { kind: "session", every: 8 },
+  { kind: "group", every: 4 },
+  { kind: "edit", every: 4 },
+  { kind: "editing", every: 6 },
+  { kind: "provider", every: 12 },
+  { kind: "reboot", every: 10 },
+  { kind: "silence", every: 60 },
+];
+
+const kinds: readonly Kind[] = ["program", ...others.map(({ kind }) => kind)];
+
+/** `stride`: only every so many steps. */
+export async function cuts(debians: readonly Debian[], stride: number): Promise<Section> {
+  const made: Cut[] = [];
+  const lost = (await Promise.all(debians.map((debian) => patient(debian, stride, made)))).flat();
+  const count = (kind: Kind, operation: Cut["operation"]) =>
+    made.filter((cut) => cut.kind === kind && cut.operation === operation).length;
+  return {
+    title: "Cut at any moment",
+    what:
+      `Commits of real hosts that were stopped: \`program\`: kill -9 of all its shells, \`midway\`: within a command, \`side\`: ` +
+      "one daemon's transaction only, `group`: and of its watchdog, `session`: of sshd's child, `provider`: of the process on " +
+      "the client, `silence`: no packet leaves the host any more, `reboot`: the host's plug, `edit`: an administrator edits " +
+      "main.cf before the kill, `editing`: and no kill. After each: a whole configuration, daemons that serve and start, and an " +
+      "`up` and a `destroy` that need no help and leave every byte as it was." +
+      (stride === 1 ? "" : ` Every ${stride}th step (SOAK_STRIDE).`),
+    head: ["cut", ...operations, "all"],
+    rows: kinds.map((kind) => {
+      const each = operations.map((operation) => count(kind, operation));
+      return [kind, ...each, each.reduce((a, b) => a + b, 0)];
+    }),
+    count: made.length,
+    failures: lost,
+  };
+}
+
+async function patient(debian: Debian, stride: number, made: Cut[]): Promise<string[]> {
+  let host = await startHost(debian);
+  let patient = new Patient(host);
+  const steps = await patient.examine();
+  const all = operations.flatMap((operation) => cutsOf(operation, steps.get(operation)?.length ?? 0, stride));
+  const lost: string[] = [];
+  for (const [n, cut] of all.entries()) {
+    const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1]?.command ?? ""})`;
+    try {
+      await patient.cut(cut, { restart: n % 3 === 0 });
+    } catch (error) {
+      lost.push(name);
+      console.error(`LOST ${name}: ${error instanceof Error ? error.message : String(error)}`);
+      await host.stop();
+      host = await startHost(debian);
+      patient = new Patient(host);
+      await patient.examine();
+    }
+    made.push(cut);
+    if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);
+    if (n % 25 === 24) console.error(`${debian}: ${n + 1} of ${all.length} cuts, ${lost.length} lost`);
+  }
+  await host.stop();
+  return lost;
+}
+
+function cutsOf(operation: Cut["operation"], steps: number, stride: number): Cut[] {
+  const all = Array.from({ length: steps }, (_, n) => n + 1).filter((n) => n % stride === 0);
+  return [
+    ...all.map((step): Cut => ({ operation, kind: "program", step })),
+    ...others.flatMap(({ kind, every }) =>
+      all.filter((_, n) => n % every === Math.floor(every / 2)).map((step): Cut => ({ operation, kind, step })),
+    ),
+  ];
+}

@@ -1,0 +1,45 @@
+// A part of the test suite, with all that `npm test` leaves out for time (SOAK=1, more generated cases), counted.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Section } from "./report.js";
+
+interface Suite {
+  readonly title: string;
+  readonly what: string;
+  readonly files: readonly string[];
+  /** Generated cases a property. */
+  readonly runs?: number;
+}
+
+interface Told {
+  readonly tests: readonly { readonly file: string; readonly fullTitle: string; readonly err: { message?: string } }[];
+}
+
+export async function suite({ title, what, files, runs }: Suite): Promise<Section> {
+  const directory = mkdtempSync(join(tmpdir(), "soak-"));
+  const output = join(directory, "told.json");
+  const tally = join(directory, "cases");
+  const args = ["--no-config", "--node-option", "import=tsx", "--require", "test/support/seed.ts"];
+  const how = ["--timeout", "3600000", "--reporter", "json", "--reporter-option", `output=${output}`, "--exit"];
+  const env = { ...process.env, SOAK: "1", FC_TALLY: tally, ...(runs !== undefined && { FC_RUNS: String(runs) }) };
+  const mocha = spawn("node_modules/.bin/mocha", [...args, ...how, ...files], { env, stdio: "ignore" });
+  await new Promise((resolve) => mocha.once("exit", resolve));
+  try {
+    const { tests } = JSON.parse(readFileSync(output, "utf8")) as Told;
+    const failures = tests.flatMap(({ fullTitle, err }) =>
+      err.message === undefined ? [] : [`${fullTitle}: ${err.message}`],
+    );
+    const cases = readFileSync(tally, { encoding: "utf8", flag: "a+" })
+      .split("\n")
+      .reduce((sum, line) => sum + Number(line), 0);
+    const rows = files.map((file) => [file, tests.filter((test) => test.file.endsWith(file)).length]);
+    return {
+      ...{ title, what, failures, head: ["file", "tests"], count: tests.length },
+      rows: cases > 0 ? [...rows, ["generated cases", cases]] : rows,
+    };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
