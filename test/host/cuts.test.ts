@@ -8,7 +8,7 @@ import { describeCut, operations, Patient, random, type Kind } from "../support/
 
 const debians: readonly Debian[] = ["bookworm", "trixie"];
 const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
-const budgetMs = 50_000;
+const budgetMs = 35_000;
 const most = 15;
 const kinds: readonly Kind[] = [
   "program",

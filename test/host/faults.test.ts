@@ -105,7 +105,8 @@ function promises(debian: Debian): void {
       { ...hanging("postconf", "-h?daemon*"), reason: /postfix: it could not be asked whether it runs/ },
       { ...hanging("postfix", "reload*"), reason: /postfix reload does not end/ },
     ];
-    await Promise.all(hangs.map((fault) => fails(debian, { ...fault, seconds: 60 })));
+    const sample = soaking ? hangs : hangs.filter((_, n) => n % 2 === 1);
+    await Promise.all(sample.map((fault) => fails(debian, { ...fault, seconds: 60 })));
   });
 
   it("the proof hangs: nothing answers in time, so nothing is changed", () =>

@@ -58,7 +58,7 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
     });
 
     it("a host that cannot be reached fails the refresh and drops nothing", async () => {
-      stack = await createStack(trust("proxy"));
+      stack = await createStack(trust("proxy", { ...host.connection, dialErrorLimit: 1 }));
       await stack.up();
       const known = await stack.exportState();
       await host.run("pkill -o sshd");
