@@ -1,5 +1,9 @@
 // What the engine asks beside the straight way: renames, other connections, other hosts, one resource at a time, no host at all.
 import { strict as assert } from "node:assert";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   DovecotProxyTrust,
   MailSource,
@@ -11,6 +15,17 @@ import {
 import { during } from "../support/counts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { createStack, type Program, type TestStack } from "../support/stack.js";
+
+/** Runs with a variable of the environment, as a user's shell sets it. */
+async function having<T>(name: string, value: string, run: () => Promise<T>): Promise<T> {
+  process.env[name] = value;
+  try {
+    return await run();
+  } finally {
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- it is the environment's
+    delete process.env[name];
+  }
+}
 
 const proxies = ["203.0.113.10"];
 const servers = ["203.0.113.20"];
@@ -129,6 +144,30 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
       await Promise.all(hosts.map((host) => host.stop()));
     });
 
+    it("with another key than in the state is refreshed and left with one from the environment", async () => {
+      const [host] = hosts;
+      const pristine = await host.files();
+      const stack = await createStack(() => {
+        new RelayAcceptance("relay", { connection: { ...host.connection, dialErrorLimit: 1 }, servers });
+        return Promise.resolve();
+      });
+      await stack.up();
+      const place = mkdtempSync(join(tmpdir(), "rotated-"));
+      const key = join(place, "id_ed25519");
+      execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+      await host.run("cp -a /root/.ssh/authorized_keys /root/before");
+      await host.write("/root/.ssh/authorized_keys", readFileSync(`${key}.pub`, "latin1"), "600");
+      await assert.rejects(stack.destroy(), /refuses|authentication/i);
+      await having("PULUMI_DOVECOT_POSTFIX_SSH_IDENTITY_FILE", key, async () => {
+        assert.deepEqual((await stack.refresh()).changes, { same: 2 });
+        assert.deepEqual((await stack.destroy()).changes, { delete: 2 });
+      });
+      await host.run("mv /root/before /root/.ssh/authorized_keys");
+      assert.deepEqual(await host.files(), pristine);
+      stack.remove();
+      rmSync(place, { recursive: true });
+    });
+
     it("replaces the resource: the old host is left as it was found, the new one has the change", async () => {
       const [from, to] = hosts;
       const pristine = [await from.files(), await to.files()];
@@ -146,6 +185,31 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
       assert.match(await to.run("postconf -h mynetworks"), /203\.0\.113\.20\/32/);
       await stack.destroy();
       assert.deepEqual(await to.files(), pristine[1]);
+      stack.remove();
+    });
+
+    it("that is gone for good fails a destroy, which names the ways out; only the explicit one drops it", async () => {
+      const host = await startHost(debian);
+      const connection = { ...host.connection, dialErrorLimit: 1, perDialTimeout: 3 };
+      const stack = await createStack(() => {
+        new RelayAcceptance("relay", { connection, servers });
+        return Promise.resolve();
+      });
+      await stack.up();
+      await host.stop();
+      const known = await stack.exportState();
+      const ways = /PULUMI_DOVECOT_POSTFIX_GONE_HOSTS=.*pulumi state delete.*deletedWith/s;
+      await assert.rejects(stack.destroy(), ways);
+      await having("PULUMI_DOVECOT_POSTFIX_GONE_HOSTS", "another.example.com", () =>
+        assert.rejects(stack.destroy(), ways),
+      );
+      assert.match(await stack.exportState(), /dovecot-postfix:RelayAcceptance/);
+      assert.match(known, /dovecot-postfix:RelayAcceptance/);
+      await having("PULUMI_DOVECOT_POSTFIX_GONE_HOSTS", connection.host, async () => {
+        const { stdout, changes } = await stack.destroy();
+        assert.match(stdout, /does not answer, and nothing was undone on it; dropped from the state/);
+        assert.deepEqual(changes, { delete: 2 });
+      });
       stack.remove();
     });
   });

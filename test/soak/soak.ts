@@ -1,6 +1,7 @@
 // `npm run soak`: what `npm test` takes a sample of, whole, on both Debians. Prints the counts, writes them to
 // docs/reliability.md, and ends with status 1 where anything failed.
 //   SOAK_STRIDE=7   only every 7th step of a commit is cut     SOAK_ONLY=cuts   one section, and nothing is written
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { stopAll } from "../support/host.js";
@@ -52,7 +53,9 @@ async function main(): Promise<void> {
   await stopAll();
   const minutes = Math.round((Date.now() - began) / 60_000);
   const day = new Date(began).toISOString().slice(0, 10);
-  const text = report(done, `${day}, in ${minutes} minutes on ${cpus().length} cores, on Debian 12 and 13`);
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  const where = `on ${cpus().length} cores, with hosts of Debian 12 and 13`;
+  const text = report(done, `commit ${commit}, ${day}, in ${minutes} minutes ${where}`);
   if (only === undefined) writeFileSync("docs/reliability.md", text);
   else log(text);
   process.exitCode = done.some(({ failures }) => failures.length > 0) ? 1 : 0;

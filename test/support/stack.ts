@@ -33,7 +33,7 @@ export interface TestStack {
   /** A program given here is the stack's from then on. */
   up(program?: Program): Promise<Operation>;
   /** A program given here is previewed only. */
-  preview(program?: Program): Promise<Operation>;
+  preview(program?: Program, how?: { diff: boolean }): Promise<Operation>;
   refresh(): Promise<Operation>;
   destroy(): Promise<Operation>;
   /** The state as the engine stores it: secrets are encrypted. */
@@ -69,8 +69,8 @@ export async function createStack(program: Program, options: StackOptions = {}):
       current = next;
       return summarized(stack.up({ ...flags, program: outputsOf(next) }));
     },
-    preview: async (next = current) => {
-      const { changeSummary, ...output } = await stack.preview({ ...flags, program: outputsOf(next) });
+    preview: async (next = current, how = { diff: false }) => {
+      const { changeSummary, ...output } = await stack.preview({ ...flags, ...how, program: outputsOf(next) });
       return { stdout: output.stdout, stderr: output.stderr, changes: changeSummary };
     },
     refresh: () => summarized(stack.refresh(flags)),

@@ -107,7 +107,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     const ended = frames[index + 1];
     const answer = { text: body.trim(), status: ended?.name === "status" ? Number(ended.words[0]) : 1 };
     // timeout's own 124, or 128 + SIGKILL.
-    if (ended?.name === "status" && answer.status >= 124) hung.push([name, ...words].join(" "));
+    if (ended?.name === "status" && [124, 128 + 9].includes(answer.status)) hung.push([name, ...words].join(" "));
     switch (name) {
       case "host":
         root = words[0] === "0";

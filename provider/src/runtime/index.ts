@@ -4,6 +4,7 @@ import type { Operation } from "../host/planning.js";
 import type { Result } from "../host/session.js";
 import type { Failure } from "./check.js";
 import { inOneForm } from "./forms.js";
+import { leaveGone } from "./gone.js";
 import type { Inputs, Kind, Outputs } from "./kind.js";
 import { kindOf, nameOf, operationOf } from "./operation.js";
 import { sessionOf } from "./sessions.js";
@@ -52,7 +53,11 @@ export async function read(id: string, props: Outputs): Promise<{ id: string; pr
 }
 
 export async function remove(_id: string, props: Outputs): Promise<void> {
-  await run(kindOf(props), props, { aim: "leave", args: props, old: props });
+  try {
+    await run(kindOf(props), props, { aim: "leave", args: props, old: props });
+  } catch (error) {
+    leaveGone(props, error);
+  }
 }
 
 async function ensure(inputs: Inputs, old: Outputs | undefined): Promise<Outputs> {
