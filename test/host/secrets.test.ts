@@ -17,7 +17,10 @@ while [ ! -e /run/enough ]; do
   echo >>/run/rounds; sleep 0.02
 done`;
 
-for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
+/** `npm test` looks at one Debian, a soak at both. */
+const debians: readonly Debian[] = process.env["SOAK"] === undefined ? ["trixie"] : ["bookworm", "trixie"];
+
+for (const debian of debians) {
   describe(`secrets on ${debian}`, () => {
     let host: Host;
     before(async () => {
@@ -63,7 +66,7 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
         hash = /vmadmin:(\S+?)(:|$)/m.exec(await host.read(`${masters}imap`))?.[1] ?? "";
         const mode = await host.run(`stat -c '%a %U %G' ${masters}imap ${masters}sieve`);
         assert.equal(mode, "640 root dovecot\n640 root dovecot\n");
-        await host.run(`sed -i 's/203.0.113.20/203.0.113.21/' /etc/postfix/main.cf`);
+        await host.run("sed -i 's| 203.0.113.20/32||' /etc/postfix/main.cf");
         said(await stack.refresh());
         said(await stack.preview(source(["203.0.113.22"]), { diff: true }));
         // Refused by check, by the host, and by the host's own tool: three texts of errors.
