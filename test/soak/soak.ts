@@ -32,6 +32,18 @@ const sections: Readonly<Record<string, () => Promise<Section>>> = {
       files: ["test/property/postfix.test.ts", "test/property/dovecot.test.ts", "test/property/plan.test.ts"],
       runs: 10_000,
     }),
+  outside: () =>
+    suite({
+      title: "From the outside",
+      what: "Connections, logins, secrets, grants, programs that are run by three shells.",
+      files: [
+        "test/host/ssh.test.ts",
+        "test/host/logins.test.ts",
+        "test/host/shells.test.ts",
+        "test/host/secrets.test.ts",
+        "test/host/least-privilege.test.ts",
+      ],
+    }),
 };
 
 async function main(): Promise<void> {
