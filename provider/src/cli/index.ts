@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: `pulumi-dovecot-postfix plan`.
+// The command line: `pulumi-dovecot-postfix plan` and `observer`.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { leastRoom, type Room } from "../plan/cut.js";
 import { harmless } from "../plan/harmless.js";
 import { planMarkdown } from "../plan/markdown.js";
 import { ansi, changesNothing, planText } from "../plan/text.js";
+import { installation, type ObserverOptions } from "./observer.js";
 import { planOfDestroy, planOfUpdate, type Made } from "./plan.js";
 import { CommandError } from "./pulumi.js";
 
@@ -61,6 +62,11 @@ function length(text: string): number {
   throw new InvalidArgumentError(`It must be a whole number from ${leastRoom}.`);
 }
 
+function userName(text: string): string {
+  if (/^[a-z_][a-z0-9_-]{0,31}$/.test(text)) return text;
+  throw new InvalidArgumentError("It must be the name of a user, in lower-case letters.");
+}
+
 const { version } = JSON.parse(readFileSync(join(__dirname, "../../package.json"), "utf8")) as { version: string };
 
 const program = new Command("pulumi-dovecot-postfix")
@@ -99,6 +105,29 @@ Examples:
   npx pulumi-dovecot-postfix plan --destroy --exit-code`,
   )
   .action(plan)
+  .exitOverride();
+
+program
+  .command("observer")
+  .description(
+    "Prints how a key can be let look at a mail host and do nothing else there: for previews of pull requests.",
+  )
+  .requiredOption("--key <file>", "the public key (- for stdin)")
+  .option("--user <name>", "the login that the key is for, the one of `connection`", userName, "root")
+  .addHelpText(
+    "after",
+    `
+It connects to no host. What it prints is a shell script: an administrator reads it, and runs it on the host as root. A user who is
+not root gets a line in sudoers; one who does not exist is made.
+
+Examples:
+  ssh-keygen -t ed25519 -f observer -N ''
+  npx pulumi-dovecot-postfix observer --key observer.pub >install.sh
+  ssh root@mail.example.com sh <install.sh`,
+  )
+  .action((options: ObserverOptions) => {
+    process.stdout.write(installation(options), "latin1");
+  })
   .exitOverride();
 
 program.parseAsync().catch((error: unknown) => {

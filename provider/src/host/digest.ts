@@ -32,9 +32,14 @@ export function joined(first: Footprint, second: Footprint): Footprint {
   return { files: onlyChanges(files), reloads: [...new Set([...first.reloads, ...second.reloads])].sort() };
 }
 
+/** Where a login leads to, whoever logs in: a preview may have another user than the `up`. */
+export function placeOf(label: string): string {
+  return label.slice(label.lastIndexOf("@") + 1);
+}
+
 /** Twelve hexadecimal digits, for people to compare. */
-export function digest(host: string, { files, reloads }: Footprint): string {
-  const text = JSON.stringify([host, Object.entries(files), reloads]);
+export function digest(label: string, { files, reloads }: Footprint): string {
+  const text = JSON.stringify([placeOf(label), Object.entries(files), reloads]);
   return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }
 

@@ -3,14 +3,17 @@ import type { Dialect } from "../dovecot/dialect.js";
 import { describe } from "./edits.js";
 import { formats, type Edit } from "./formats.js";
 import type { Wish } from "./plan.js";
-import { sha256, type Daemon, type Snapshot } from "./snapshot.js";
+import { digestOf, type Daemon, type Snapshot } from "./snapshot.js";
 
 export function driftOf(snapshot: Snapshot, daemon: Daemon, { owner, contribution }: Wish, dialect: Dialect): string[] {
   const ledger = snapshot.ledgers[daemon];
   const unknown = ledger.contributions[owner] === undefined;
   const edits = contribution?.edits ?? [];
   // A look has no secret to compare with: that a secret file is not what we wrote, its digest tells.
-  const changed = (path: string) => sha256(snapshot.files.get(path)?.text ?? "") !== ledger.files[path]?.after;
+  const changed = (path: string) => {
+    const file = snapshot.files.get(path);
+    return !file || digestOf(file) !== ledger.files[path]?.after;
+  };
   const secrets = new Set(
     edits.flatMap(({ format, path }) => (format === "secret-table" && changed(path) ? [path] : [])),
   );

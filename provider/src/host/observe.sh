@@ -33,12 +33,18 @@ run() {
   timeout -s KILL "$left" "$@" </dev/null
 }
 
-# answer NAME COMMAND...: a frame with the exit status, what the command printed, and what it complained of.
-answer() {
+# told NAME TEXT STATUS: a frame with what a command said and how it ended.
+told() {
   frame "$1"
+  printf '%s\n\n%s status %s\n' "$2" "$nonce" "$3"
+}
+
+# answer NAME COMMAND...: tells what the command printed, and what it complained of.
+answer() {
+  part=$1
   shift
-  run "$@" 2>&1
-  printf '\n%s status %s\n' "$nonce" "$?"
+  said=$(run "$@" 2>&1)
+  told "$part" "$said" "$?"
 }
 
 # files LIST: what the files of a list (one a line) are, then the bytes of all, in one go: a process a file would be most
@@ -53,13 +59,16 @@ files() (
     shift
     [ ! -f "$path" ] || set -- "$@" "$path"
   done
-  [ $# -gt 0 ] || return 0
+  [ $# = 0 ] || show "$@"
+)
+show() { whole "$@"; }
+whole() {
   frame files "$#"
   stat -L -c '%a %u %g %s' -- "$@"
   printf '%s\n' "$@"
-  realpath -- "$@"
+  realpath "$@" # of absolute paths; busybox knows no --
   cat -- "$@"
-)
+}
 
 # dovecot_files FILE: it and all that it includes, one a line.
 dovecot_files() (
@@ -91,9 +100,7 @@ dovecot_part() {
   command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
   answer dovecot dovecot --version
   settings=$(run doveconf -n 2>&1)
-  status=$?
-  frame doveconf
-  printf '%s\n\n%s status %s\n' "$settings" "$nonce" "$status"
+  told doveconf "$settings" "$?"
   config=$(printf '%s\n' "$settings" | sed -n '/^# [0-9][^:]*: \//{s/^# [^:]*: //p;q;}')
   config=${config:-/etc/dovecot/dovecot.conf}
   files "$(dovecot_files "$config"; printf '%s\n' "${config%/*}"/pulumi-dovecot-postfix.*)"
@@ -116,8 +123,7 @@ postfix_part() {
   answer postconf postconf $postfix_names
   # shellcheck disable=SC2086
   expanded=$newline$(run postconf -x $postfix_names 2>&1)
-  frame expanded
-  printf '%s\n\n%s status 0\n' "$expanded" "$nonce"
+  told expanded "$expanded" 0
   config=$(expanded config_directory)
   files "$(printf '%s\n' "$config/main.cf" "$config/master.cf" "$config"/pulumi-dovecot-postfix.*)"
   # What `postfix status` asks, which is a program for a dozen purposes: 0 where master's lock is free, 1 where it runs.

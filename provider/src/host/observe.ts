@@ -2,11 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { becomeError, type ShellCommand } from "../ssh/become.js";
+import { becomeError, plainShell, type ShellCommand } from "../ssh/become.js";
 import type { Link } from "../ssh/link.js";
 import { HostError } from "./errors.js";
+import { acceptObserver } from "./observer.js";
 import { FilesChanged, readSnapshot, stateDirectory, type Snapshot } from "./snapshot.js";
-import { frames, script, type Frame } from "./wire.js";
+import { frames, heading, script, type Frame } from "./wire.js";
 
 export type Shell = ShellCommand;
 
@@ -16,6 +17,15 @@ const needed = ["flock", "timeout", "sha256sum", "stat", "realpath"];
 export async function observe(link: Link, shell: Shell, records: readonly (readonly string[])[]): Promise<Snapshot> {
   const snapshot = await taken(link, shell, ["state", stateDirectory, ...records.flat()], 3);
   if (!snapshot.root) {
+    if (snapshot.observer) {
+      throw new HostError(
+        link.label,
+        "the observer on the host does not run as root, which it must to read mail settings",
+        {
+          cure: "Let the key's forced command start it by sudo, as `npx pulumi-dovecot-postfix observer` prints it.",
+        },
+      );
+    }
     throw new HostError(link.label, "the login is not root, and only root can read and change mail settings", {
       cure: "Log in as root, or set `become: true` in `connection` (sudo without a password for this user).",
     });
@@ -36,7 +46,7 @@ export async function observe(link: Link, shell: Shell, records: readonly (reado
 }
 
 async function taken(link: Link, shell: Shell, words: readonly string[], attempts: number): Promise<Snapshot> {
-  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, ...words]]);
+  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, ...words]], words);
   try {
     return readSnapshot(link.label, answer);
   } catch (error) {
@@ -49,21 +59,25 @@ async function taken(link: Link, shell: Shell, words: readonly string[], attempt
   }
 }
 
-/** Runs one of the .sh files beside this one on the host and returns its answer. */
+/**
+ * Runs one of the .sh files beside this one on the host and returns its answer.
+ * `records`: what the observer, where the key starts nothing else, has to know of the calls.
+ */
 export async function runProgram(
   link: Link,
   shell: Shell,
   file: string,
   calls: (nonce: string) => readonly (readonly string[])[],
+  records: readonly string[] = [],
 ): Promise<Frame[]> {
   const nonce = randomBytes(16).toString("hex");
   const program = readFileSync(join(__dirname, file), "latin1");
-  const input = shell.inputPrefix + script(program, calls(nonce));
+  const input = shell.inputPrefix + heading(file, nonce, records) + script(program, calls(nonce));
   const { stdout, stderr, code } = await link.run(shell.command, input, {
     timeoutMs: 120_000,
     maxBytes: 64 * 1024 * 1024,
   });
-  const refused = code === 0 ? undefined : becomeError(link.label, stderr);
+  const refused = code === 0 ? undefined : becomeError(link.label, stderr, shell.command !== plainShell);
   if (refused) throw refused;
-  return frames(stdout, nonce, { label: link.label, stderr });
+  return acceptObserver(link.label, frames(stdout, nonce, { label: link.label, stderr }));
 }

@@ -5,7 +5,7 @@ import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
 import { emptyLedger, ledgerText, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
-import { beforePath, sha256, stateDirectory, type Daemon, type Snapshot } from "./snapshot.js";
+import { beforePath, digestOf, sha256, stateDirectory, type Daemon, type HostFile, type Snapshot } from "./snapshot.js";
 
 /** A file that changes; null: it is not there. */
 export interface FileChange {
@@ -101,7 +101,7 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
     }
     notes.push(...alreadyThere(format, path, base ?? "", edits, wishes, context));
     const secret = format === "secret-table";
-    if (text !== (file?.text ?? null)) {
+    if (!hasText(file, text)) {
       const owner = secret ? context.secretOwner : "0:0";
       changes.push({
         path: file?.real ?? path,
@@ -138,12 +138,18 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
   const before = snapshot.files.get(beforePath(daemon, path));
   const records = [snapshot.ledgers, snapshot.ledgersBefore].flatMap((ledger) => ledger[daemon].files[path] ?? []);
   if (!file) return null;
-  for (const record of records.filter(({ after }) => after === sha256(file.text))) {
+  for (const record of records.filter(({ after }) => after === digestOf(file))) {
     if (record.before === null) return null;
-    if (before && sha256(before.text) === record.before) return before.text;
+    if (before && digestOf(before) === record.before) return before.text;
   }
   const rest = records.reduce((text, { format, applied }) => formats[format].strip(text, applied), file.text);
   return records.some((record) => record.before === null) && rest.trim() === "" ? null : rest;
+}
+
+/** Whether that is what the file holds; where secrets are hidden in what we see of it, its digest tells. */
+function hasText(file: HostFile | undefined, text: string | null): boolean {
+  if (!file || text === null) return !file && text === null;
+  return text === file.text || (file.sha256 !== undefined && sha256(text) === file.sha256);
 }
 
 /** What we want in a file that is ours alone counts as ours, also where somebody has deleted the ledger that knew it. */

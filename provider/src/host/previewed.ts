@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { digest, joined, nothing, type Footprint } from "./digest.js";
+import { digest, joined, placeOf, nothing, type Footprint } from "./digest.js";
 import type { DaemonPlan } from "./plan.js";
 import type { Ready } from "./planning.js";
 
@@ -86,7 +86,10 @@ function valuesOf(ready: readonly Ready[]): Record<string, string> {
 }
 
 function pathOf(host: string, stack: string): string {
-  const key = createHash("sha256").update(`${host}\n${stack}`).digest("hex").slice(0, 24);
+  const key = createHash("sha256")
+    .update(`${placeOf(host)}\n${stack}`)
+    .digest("hex")
+    .slice(0, 24);
   return join(directory(), `${key}.json`);
 }
 

@@ -16,6 +16,8 @@ export interface HostFile {
   readonly mode: string;
   readonly owner: string;
   readonly text: string;
+  /** Of its bytes, where the observer has hidden secrets in the text. */
+  readonly sha256?: string;
 }
 
 /** What a command printed and how it ended. */
@@ -51,6 +53,8 @@ export interface PostfixFacts {
 export interface Snapshot {
   readonly host: string;
   readonly root: boolean;
+  /** Seen with a key that may only look: secrets are hidden, and nothing else can be done. */
+  readonly observer?: boolean;
   readonly missingTools: readonly string[];
   readonly addresses: readonly string[];
   /** What did not end in time, in words: "doveconf". */
@@ -85,6 +89,11 @@ export function sha256(latin1: string): string {
   return createHash("sha256").update(Buffer.from(latin1, "latin1")).digest("hex");
 }
 
+/** Of the bytes on the host, whatever is hidden in the text. */
+export function digestOf(file: HostFile): string {
+  return file.sha256 ?? sha256(file.text);
+}
+
 export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const files = new Map<string, HostFile>();
   const values: Record<string, Answer> = {};
@@ -99,6 +108,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     if (!answered.includes(side)) throw new HostError(host, `the part of the observation that asks ${side} was ended`);
   }
   let root = false;
+  let observer = false;
   let busy = false;
   let missingTools: string[] = [];
   let addresses: string[] = [];
@@ -112,6 +122,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
       case "host":
         root = words[0] === "0";
         missingTools = words.slice(1).filter((word) => word !== "");
+        break;
+      case "observer":
+        observer = true;
         break;
       case "busy":
         busy = true;
@@ -131,6 +144,11 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
       case "files":
         for (const file of filesOf(Number(words[0]), body)) files.set(file.path, file);
         break;
+      case "masked": {
+        const file = maskedFile(words, body);
+        files.set(file.path, file);
+        break;
+      }
       case "wildcard":
         wildcardTransports.push(words.join(" "));
         break;
@@ -149,7 +167,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     parseLedger(host, files.get(`${stateDirectory}/${daemon}/${name}`)?.text, `${stateDirectory}/${daemon}`);
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
-    ...{ host, root, busy, hung, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...{ host, root, observer, busy, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),
     ...(surroundings && { surroundings }),
@@ -173,6 +191,13 @@ function filesOf(count: number, body: string): HostFile[] {
   const whole = found.every(({ path, real, mode }) => mode !== "" && path.startsWith("/") && real.startsWith("/"));
   if (!whole || at !== body.length) throw new FilesChanged();
   return found;
+}
+
+/** Words: mode, uid, gid and the digest of its bytes; then a line with its path, one with its real path, and its text. */
+function maskedFile([mode = "", uid = "", gid = "", digest = ""]: readonly string[], body: string): HostFile {
+  const [path = "", real = ""] = body.split("\n", 2);
+  if (!path.startsWith("/") || !real.startsWith("/") || digest.length !== 64) throw new FilesChanged();
+  return { path, real, mode, owner: `${uid}:${gid}`, text: body.slice(path.length + real.length + 2), sha256: digest };
 }
 
 function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {

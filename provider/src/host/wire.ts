@@ -13,6 +13,15 @@ export function script(program: string, calls: readonly (readonly string[])[]): 
 }
 
 /**
+ * What goes before a program: its name and, for an observation, its records again as data, in comments that a shell skips. The
+ * observer (observer.sh), which runs no text that is sent to it, reads this alone.
+ */
+export function heading(file: string, nonce: string, words: readonly string[]): string {
+  const lines = words.map((word) => `# ${word.replace(/[^\x20-\x7e]/g, "?")}\n`);
+  return `# pulumi-dovecot-postfix ${file} ${nonce}\n${lines.join("")}#\n`;
+}
+
+/**
  * File contents as an argument for `printf %b`: printable ASCII and newlines as they are, every other byte as \0ooo,
  * so that NUL and bytes above 127 survive any shell. A trailing backslash-c (`\c`) cannot occur: backslashes are escaped.
  */

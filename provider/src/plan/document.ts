@@ -4,7 +4,7 @@ import { digest, footprint } from "../host/digest.js";
 import type { Edit } from "../host/formats.js";
 import type { DaemonPlan, FileChange } from "../host/plan.js";
 import { type Decision, type Ready } from "../host/planning.js";
-import { daemons, sha256, type Daemon, type Snapshot } from "../host/snapshot.js";
+import { daemons, digestOf, sha256, type Daemon, type Snapshot } from "../host/snapshot.js";
 import { parameter } from "../postfix/parameters.js";
 import { harmless, readable } from "./harmless.js";
 import type { Effect, FilePlan, Finding, HostPlan, ResourcePlan, ValuePlan } from "./schema.js";
@@ -137,7 +137,7 @@ function notesOf(snapshot: Snapshot, { daemon, changes }: DaemonPlan): string[] 
   const foreign = records.flatMap(([path, { after }]) => {
     const file = snapshot.files.get(path);
     const goes = changes.some((change) => change.path === (file?.real ?? path));
-    return file && goes && sha256(file.text) !== after
+    return file && goes && digestOf(file) !== after
       ? [`${path} was edited by others since: what they wrote stays, only what is ours changes`]
       : [];
   });
@@ -152,7 +152,17 @@ function notesOf(snapshot: Snapshot, { daemon, changes }: DaemonPlan): string[] 
             : `${name} is set no longer: Postfix's default is in force again`,
         ),
     );
-  return [...foreign, ...unset];
+  return [...foreign, ...unset, ...hiddenIn(snapshot, changes)];
+}
+
+/** What a key that may only look does not see of a file that changes. */
+function hiddenIn({ files }: Snapshot, changes: readonly FileChange[]): string[] {
+  const hidden = [...files.values()].filter(({ sha256: digest }) => digest !== undefined);
+  return changes
+    .filter(({ format, path }) => format !== "secret-table" && hidden.some(({ real }) => real === path))
+    .map(
+      ({ path }) => `${path} holds secrets that this key may not see ({...}), so the \`up\` will print another digest`,
+    );
 }
 
 function siteFindings(snapshot: Snapshot, plans: readonly DaemonPlan[], ready: readonly Ready[]): Finding[] {

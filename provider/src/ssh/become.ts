@@ -9,6 +9,8 @@ export interface ShellCommand {
   readonly inputPrefix: string;
 }
 
+export const plainShell = "sh";
+
 /**
  * A POSIX shell that reads its program from stdin: `sh`, through sudo where `become` or `becomePassword` says so.
  * The password is the first line of stdin: it never stands in an argument or in the environment.
@@ -17,7 +19,7 @@ export interface ShellCommand {
 export function shellCommand(connection: Pick<Connection, "host" | "become" | "becomePassword">): ShellCommand {
   const { become, becomePassword } = connection;
   if (becomePassword === undefined || become === false) {
-    return { command: become ? "env LC_ALL=C sudo -n sh" : "sh", inputPrefix: "" };
+    return { command: become ? "env LC_ALL=C sudo -n sh" : plainShell, inputPrefix: "" };
   }
   if (/[\n\0]/.test(becomePassword)) {
     throw new SshError("settings", connection.host, "becomePassword holds a newline or NUL, which no password can");
@@ -55,7 +57,7 @@ const REFUSALS: readonly { said: RegExp; what: string; cure: string }[] = [
   {
     said: /a password is required/,
     what: "sudo asks for a password",
-    cure: "Set becomePassword in connection, or allow this user `NOPASSWD: ALL` in sudoers(5), with visudo.",
+    cure: "Set becomePassword in connection, or allow this user `NOPASSWD: ALL` in sudoers(5), with visudo; for a key that may only look, the line that `npx pulumi-dovecot-postfix observer` prints.",
   },
   {
     said: /is not in the sudoers file|is not allowed to (?:execute|run)|may not run sudo/,
@@ -69,8 +71,16 @@ const REFUSALS: readonly { said: RegExp; what: string; cure: string }[] = [
   },
 ];
 
-/** The reason where sudo refused, to be asked when a run did not answer as it should; undefined where sudo is not to blame. */
-export function becomeError(label: string, stderr: string): SshError | undefined {
+/**
+ * The reason where sudo refused, to be asked when a run did not answer as it should; undefined where sudo is not to blame.
+ * `ours`: whether we asked for sudo; else the key has a forced command that does.
+ */
+export function becomeError(label: string, stderr: string, ours = true): SshError | undefined {
   const refusal = REFUSALS.find(({ said }) => said.test(stderr));
-  return refusal && new SshError("become", label, refusal.what, { said: stderr, cure: refusal.cure });
+  if (!refusal) return undefined;
+  if (ours) return new SshError("become", label, refusal.what, { said: stderr, cure: refusal.cure });
+  return new SshError("become", label, `the key's forced command runs sudo, and ${refusal.what}`, {
+    said: stderr,
+    cure: "Install the sudoers line that `npx pulumi-dovecot-postfix observer` prints, or log in with another key.",
+  });
 }

@@ -5,7 +5,7 @@ import { aclHinders, masterSeparator } from "../../dovecot/master-user.js";
 import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
 import type { Site } from "../../host/planning.js";
-import { sha256 } from "../../host/snapshot.js";
+import { digestOf } from "../../host/snapshot.js";
 import type { Change, Kind } from "../kind.js";
 import { dovecotSite, type DovecotSite } from "./dovecot-site.js";
 
@@ -133,7 +133,7 @@ function passwordLines(args: Args, site: Site, change: Change<Args>, dovecot: Do
 function hashFor(args: Args, site: Site, { old }: Change<Args>, path: string): string | undefined {
   if (args.passwordHash !== undefined) return args.passwordHash;
   const file = site.snapshot.files.get(path);
-  const untouched = file !== undefined && sha256(file.text) === site.snapshot.ledgers.dovecot.files[path]?.after;
+  const untouched = file !== undefined && digestOf(file) === site.snapshot.ledgers.dovecot.files[path]?.after;
   const present = file?.text
     .split("\n")
     .find((line) => line.startsWith(`${args.username}:`))

@@ -47,6 +47,8 @@ export const outboundRelay: Kind<Args> = {
   async inquire(args, site, link, shell) {
     const { facts } = postfixSite(site);
     if (facts.effective["relayhost"] === relayhostOf(args)) return [];
+    if (site.snapshot.observer)
+      return [`${relayhostOf(args)} was not asked whether it relays: this key may only look. The \`up\` asks.`];
     const origin = facts.effective["myorigin"] ?? "";
     const level = tlsLevel(site);
     const replies = await ask(link, shell, {
