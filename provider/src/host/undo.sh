@@ -32,7 +32,7 @@ frame() {
   lost) echo "$2: these files could not be put back; they are in $state/$2/journal:" ;;
   committed)
     case $3 in
-    yes) echo "$2: taken out, and reloaded; what answered before answers. Sessions that the reload met:" ;;
+    yes) echo "$2: taken out, and reloaded; what answered before answers. Sessions that the reload met (number, service):" ;;
     stopped) echo "$2: taken out; it does not run, so it was not reloaded." ;;
     *) echo "$2: taken out; no reload was needed." ;;
     esac
@@ -47,14 +47,14 @@ owners() {
     whose && /^    "/ { print "  " substr($0, 6, length($0) - 9) }' | sort -u
 }
 
-# touched DAEMON: a line for each file of the ledger: its digest as we wrote it, its digest before us (null: it was not
+# touched DAEMON: a line for each file of the ledger (or of both, after an edit met a change that was cut off): its digest as we wrote it, its digest before us (null: it was not
 # there), its format, its path.
 touched() {
   cat -- "$state/$1"/ledger*.json | awk '
     /^  "[a-z]/ { files = /^  "files"/ }
     files && /^    "/ { path = substr($0, 6, length($0) - 9) }
     files && /^      "(format|before|after)": / { gsub(/[",:]/, ""); record[$1] = $2 }
-    files && /^    }/ { print record["after"], record["before"], record["format"], path }'
+    files && /^    }/ { print record["after"], record["before"], record["format"], path }' | sort -u | sort -k 4
 }
 
 # book take|tell PATH FILE: what the ledger knows of the lines of a file.
@@ -289,11 +289,14 @@ probes_of() {
   esac
 }
 
-# valid: the daemons' own checks, of what is there now.
-valid() {
-  within 10
-  ! command -v doveconf >/dev/null || run doveconf -n >/dev/null || echo 'dovecot: doveconf -n complains of its configuration.'
-  ! command -v postfix >/dev/null || run postfix check || echo 'postfix: postfix check complains of its configuration.'
+# refused: whether a daemon's own check refuses what is there now, whoever wrote it: then a reload has not had its effect.
+refused() {
+  within 12
+  bad=''
+  if command -v doveconf >/dev/null && ! run doveconf -n >/dev/null; then bad='dovecot (doveconf -n)'; fi
+  if command -v postfix >/dev/null && ! run postfix check; then bad="$bad postfix (postfix check)"; fi
+  [ -n "$bad" ] &&
+    echo "Its own check refuses the configuration of: $bad. It may go on with what it has read before: correct that, then reload it."
 }
 
 undo() {
@@ -331,7 +334,6 @@ undo() {
   fi
   [ -z "$going" ] || take_out
   finish "$state"
-  valid
   for daemon in $going; do
     [ ! -d "$state/$daemon" ] || staying="$staying $daemon"
   done
@@ -339,6 +341,7 @@ undo() {
     echo "Still there:$staying."
     return 1
   fi
+  ! refused || return 1
   echo 'Everything of pulumi-dovecot-postfix is taken out. For a stack that still counts on it: pulumi refresh shows that it is'
   echo 'gone, pulumi destroy finds nothing left to do here, pulumi up --refresh puts it in again.'
 }
