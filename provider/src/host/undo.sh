@@ -306,6 +306,7 @@ undo() {
     case $word in
     --yes) yes=yes ;;
     --by-hand) by_hand=yes ;;
+    --help) usage; return ;;
     *) usage; return 64 ;;
     esac
   done
@@ -335,7 +336,7 @@ undo() {
   [ -z "$going" ] || take_out
   finish "$state"
   for daemon in $going; do
-    [ ! -d "$state/$daemon" ] || staying="$staying $daemon"
+    [ -z "$(ls -d "$state/$daemon"/ledger*.json "$state/$daemon/journal" 2>/dev/null)" ] || staying="$staying $daemon"
   done
   if [ -n "$staying" ]; then
     echo "Still there:$staying."
