@@ -1,15 +1,22 @@
 // plan(): whatever the files hold, whoever contributes what, in any order: when all have left, every byte is as it was, and
 // what somebody else has written meanwhile is there. FC_RUNS: cases a property.
 import { strict as assert } from "node:assert";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import type { Edit } from "../../provider/src/host/formats.js";
+import { formats, type Edit } from "../../provider/src/host/formats.js";
 import { parseLedger } from "../../provider/src/host/ledger.js";
-import { conflict, plan } from "../../provider/src/host/plan.js";
+import { conflict, plan, withoutOurs } from "../../provider/src/host/plan.js";
 import { stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
 import { services } from "../../provider/src/postfix/services.js";
 import { mainCf, masterCf, ours, parameters, serviceNames } from "./postfix-texts.js";
 
 const numRuns = Number(process.env["FC_RUNS"] ?? "500");
+
+/** The part of a host's `undo` that takes ours out of a text. */
+const takeOut = '. provider/src/host/commit.sh; . provider/src/host/undo.sh; state=$1 daemon=$2; book take "$3" "$4"';
 
 /** A host's files. */
 type Disk = Map<string, string>;
@@ -217,6 +224,51 @@ for (const [daemon, files, edit] of [
         }),
         { numRuns },
       );
+    });
+
+    it("what the host's own undo takes out of an edited file is what a plan would, or it leaves the file alone", () => {
+      const directory = mkdtempSync(join(tmpdir(), "undo-"));
+      const [ledger, edited] = [join(directory, daemon, "ledger.json"), join(directory, "edited")];
+      mkdirSync(join(directory, daemon));
+      const line = fc.constantFrom("# theirs\n", "theirs = 1\n", "}\n", "mynetworks = 192.0.2.7\n", "\n");
+      let [taken, left] = [0, 0];
+      fc.assert(
+        fc.property(
+          files,
+          stepsOf(edit),
+          fc.array(fc.tuple(line, fc.nat()), { maxLength: 3 }),
+          (texts, steps, edits) => {
+            const disk: Disk = new Map(texts);
+            for (const step of steps) take(disk, daemon, possible(disk, step));
+            for (const [path, { format }] of Object.entries(snapshotOf(disk).ledgers[daemon].files)) {
+              const lines = (disk.get(path) ?? "").split(/(?<=\n)/);
+              for (const [text, n] of edits) {
+                const at = n % (lines.length + 1);
+                // Between a line and its continuation, ours would become another setting's.
+                const next = lines.slice(at).find((line) => !/^\s*(#|$)/.test(line)) ?? "";
+                if (!/^[ \t]/.test(next)) lines.splice(at, 0, text);
+              }
+              const text = lines.join("");
+              if (format === "secret-table" || !text.endsWith("\n") || text.includes("\0")) continue;
+              writeFileSync(ledger, disk.get(`${stateDirectory}/${daemon}/ledger.json`) ?? "", "latin1");
+              writeFileSync(edited, text, "latin1");
+              const { status, stdout } = spawnSync("sh", ["-c", takeOut, "sh", directory, daemon, path, edited], {
+                encoding: "latin1",
+              });
+              const rest = withoutOurs(snapshotOf(new Map(disk).set(path, text)), daemon, path);
+              if (status === 0) {
+                // In files of ours alone, empty lines are nobody's.
+                const full = (all: string) => (formats[format].shared ? all : all.replace(/^\n/gm, ""));
+                assert.equal(full(stdout), full(rest ?? ""), `${path}: ${text}`);
+                taken++;
+              } else left++;
+            }
+          },
+        ),
+        { numRuns: numRuns / 5 },
+      );
+      rmSync(directory, { recursive: true });
+      assert.ok(taken > left / 5, `taken out of ${taken} files, ${left} left alone`);
     });
 
     it("a change that was cut off, with an edit on top of any half of it: the edit stays, and all of ours goes", () => {

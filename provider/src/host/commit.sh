@@ -1,7 +1,8 @@
 #!/bin/sh
 # Changes this mail host, proves the change, and puts the old bytes back where the proof fails.
-# Called as: main NONCE; then recover DAEMON DIR, once a daemon, or transactions RECORD...; then finish STATE, the ledger's
-# directory. Answers in frames (host/wire.ts). The transactions of the two daemons run side by side.
+# Called as: main NONCE; then recover DAEMON DIR, once a daemon, or transactions RECORD..., before it keep STATE README UNDO
+# where these are not on the host; then finish STATE, the ledger's directory. Answers in frames (host/wire.ts). The
+# transactions of the two daemons run side by side.
 #
 # Records, each with its words:
 #   transaction DAEMON DIR     what follows is of this daemon; DIR is its part of the ledger
@@ -470,7 +471,7 @@ watchdog() {
   exec 9<&- >/dev/null 2>&1 </dev/null 8</var/lib
   flock -w 50 8 || { kill -9 "$$"; sides ended "$@"; flock -w 5 8; } || return
   sides undone "$@"
-  rmdir -- "${3%/*}"
+  tidy "${3%/*}"
 }
 armed() { [ "$(cat "$dir/journal/id")" = "$nonce" ]; }
 ended() { ! armed || kill -9 "$(cat "$dir/journal/pid")"; }
@@ -575,7 +576,21 @@ main() {
   flock -w 1 9 || { frame waiting; flock -w 60 9; } || { frame locked; frame end; exit 75; }
 }
 
-finish() {
+# keep STATE README UNDO: how root takes all of it back without Pulumi (host/undo.ts). README comes last: who reads its first
+# line knows that undo is whole. Where there is no room for it, the commit goes on without.
+keep() {
+  { mkdir -p -- "$1" && printf '%s\n' "$3" >"$1/undo" && chmod 700 -- "$1/undo" && printf '%s\n' "$2" >"$1/README"; } 2>/dev/null ||
+    rm -f -- "$1/README" "$1/undo"
+}
+
+# tidy STATE: nothing of ours on the host: no directory either.
+tidy() {
+  [ ! -d "$1/dovecot" ] && [ ! -d "$1/postfix" ] || return 0
+  rm -f -- "$1/README" "$1/undo"
   rmdir -- "$1" 2>/dev/null
+}
+
+finish() {
+  tidy "$1"
   frame end
 }

@@ -4,6 +4,7 @@ import { HostError } from "./errors.js";
 import { runProgram, type Shell } from "./observe.js";
 import type { DaemonPlan } from "./plan.js";
 import { sha256, stateDirectory, type Daemon } from "./snapshot.js";
+import { firstLine, keepsake } from "./undo.js";
 import { printfBytes, type Frame } from "./wire.js";
 
 /** A service that must still greet and answer after the change, if it did before. */
@@ -29,13 +30,18 @@ export interface Outcome {
   readonly error?: HostError;
 }
 
+/** `readme`: the first line of the ledger's README, as it was observed. */
 export async function commit(
   link: Link,
   shell: Shell,
   plans: readonly { plan: DaemonPlan; probes: readonly Probe[] }[],
+  readme: string | undefined,
 ): Promise<Outcome[]> {
+  const kept = keepsake();
+  const keep = plans.some(({ plan }) => remains(plan)) && readme !== firstLine(kept);
   const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
+    ...(keep ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
     ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
     ["finish", stateDirectory],
   ]);
@@ -51,6 +57,11 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
     ["finish", stateDirectory],
   ]);
   refuseLocked(link.label, answer);
+}
+
+/** Whether something of ours is on the host after the plan. */
+function remains({ ledger }: DaemonPlan): boolean {
+  return Object.keys(ledger.contributions).length > 0 || Object.keys(ledger.files).length > 0;
 }
 
 function refuseLocked(host: string, answer: readonly Frame[]): void {

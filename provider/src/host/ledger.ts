@@ -19,6 +19,8 @@ export interface TouchedFile {
   readonly after: string;
   /** What was really done, as the format needs it to take it out of a text that others have edited since. */
   readonly applied: unknown;
+  /** The same by whole lines (linesBack), for the host's own `undo`. Not of secret files. */
+  readonly lines?: readonly string[];
 }
 
 export interface Ledger {

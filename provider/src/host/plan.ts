@@ -5,6 +5,7 @@ import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
 import { emptyLedger, ledgerText, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
+import { linesBack } from "./lines.js";
 import { beforePath, digestOf, sha256, stateDirectory, type Daemon, type HostFile, type Snapshot } from "./snapshot.js";
 
 /** A file that changes; null: it is not there. */
@@ -94,7 +95,8 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
     const text = edits.length === 0 || step.text === (base ?? "") ? base : step.text;
     if (text !== base) {
       const before = base === null ? null : sha256(base);
-      files[path] = { format, before, after: sha256(text ?? ""), applied: step.applied };
+      const lines = format === "secret-table" ? {} : { lines: linesBack(text ?? "", base ?? "") };
+      files[path] = { format, before, after: sha256(text ?? ""), applied: step.applied, ...lines };
       kept.push(...keepBefore(daemon, path, base, snapshot));
     } else if (record) {
       kept.push(...keepBefore(daemon, path, null, snapshot));

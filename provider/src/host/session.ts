@@ -84,7 +84,7 @@ export class Session {
         asked.get(one.operation)?.resolve(look(snapshot, one));
       }
       const todo = plans.filter(({ plan: { changes } }) => changes.length > 0);
-      const outcomes = todo.length > 0 ? await commit(link, this.shell, todo) : [];
+      const outcomes = todo.length > 0 ? await commit(link, this.shell, todo, snapshot.readme) : [];
       waiting = settle(snapshot, asked, ready, plans, outcomes, attempt);
       const done = todo.map(({ plan }) => plan).filter(({ daemon }) => committed(outcomes, daemon));
       const compared = this.executed.add(snapshot.host, done, footprint(done), ready);

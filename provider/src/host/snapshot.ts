@@ -74,6 +74,8 @@ export interface Snapshot {
   readonly busy: boolean;
   /** Daemons whose last commit was killed: its journal stands, or something else of it. */
   readonly interrupted: readonly Daemon[];
+  /** The first line of the ledger's README, which tells which `undo` program lies beside it. */
+  readonly readme?: string;
   /** Daemons for which the ledger's directory exists. */
   readonly kept: readonly Daemon[];
 }
@@ -110,6 +112,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   let root = false;
   let observer = false;
   let busy = false;
+  let readme: string | undefined;
   let missingTools: string[] = [];
   let addresses: string[] = [];
 
@@ -128,6 +131,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         break;
       case "busy":
         busy = true;
+        break;
+      case "readme":
+        readme = words.join(" ");
         break;
       case "addresses":
         addresses = body.split(/\s+/).filter((word) => word !== "");
@@ -168,6 +174,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
     ...{ host, root, observer, busy, hung, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...(readme !== undefined && { readme }),
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),
     ...(surroundings && { surroundings }),
