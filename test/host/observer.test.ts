@@ -1,6 +1,6 @@
 // A key that may only look: installed as `npx pulumi-dovecot-postfix observer` prints it, it plans, and gives nothing more.
 import { strict as assert } from "node:assert";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -487,6 +487,37 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
     });
   });
 }
+
+describe("the observer command", () => {
+  let directory: string;
+  before(() => {
+    directory = mkdtempSync(join(tmpdir(), "observer-"));
+    newKey(join(directory, "one"), "ed25519");
+  });
+  after(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const run = (input: string, ...args: string[]) =>
+    spawnSync(process.execPath, [command, "observer", ...args], { input, encoding: "latin1" });
+  const refuses = (said: RegExp, ...args: Parameters<typeof run>) => {
+    const { status, stdout, stderr } = run(...args);
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.match(stderr, said);
+  };
+
+  it("takes one public key, and lets nothing else of its file into the line", () => {
+    const one = readFileSync(join(directory, "one.pub"), "utf8").trim();
+    const { stdout } = run(`# mine\n${one} ci "x",command="id" $(id)\n`, "--key", "-");
+    assert.match(stdout, /^authorized_key='restrict,command="env -i [^"]*" ssh-ed25519 [^ "']+ ci xcommandid id'$/m);
+    refuses(/holds the private key/, "", "--key", join(directory, "one"));
+    refuses(/does not hold one public key/, `${one}\n${one}\n`, "--key", "-");
+    refuses(/does not hold one public key/, `command="id" ${one}\n`, "--key", "-");
+    refuses(/does not hold one public key/, "", "--key", "-");
+    refuses(/^error: .*ENOENT/, "", "--key", join(directory, "nowhere"));
+    refuses(/required option '--key <file>'/, "");
+    refuses(/must be the name of a user/, one, "--key", "-", "--user", "a b");
+  });
+});
 
 function login({ host, port, user, privateKey }: { host: string; port: number; user: string; privateKey: string }) {
   const client = new Client();

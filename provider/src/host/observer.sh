@@ -7,13 +7,13 @@
 #   # WORD                   one line a word of observe.sh's records
 #   #
 # and refuses every word that the preview of a resource does not need. Secrets in what it shows are hidden: {...}.
-# shellcheck disable=SC2154 # newline, postfix_part's names: observe.sh
+# shellcheck disable=SC2154 # newline, nonce: observe.sh
 
 mark='# pulumi-dovecot-postfix '
 ledger=/var/lib/pulumi-dovecot-postfix
 foreign='[!]A-Za-z0-9 ._:/@=,+#[-]'
 
-# What may be asked; each list is compared with what the resources ask by a test.
+# What may be asked: what the resources ask. A test previews each of them with such a key.
 dovecot_values=' auth_master_user_separator login_trusted_networks '
 postfix_values=' mynetworks relayhost smtpd_authorized_xclient_hosts '
 postfix_tables=' smtp_sasl_password_maps smtp_tls_policy_maps '
