@@ -2,7 +2,7 @@
 # Changes this mail host, proves the change, and puts the old bytes back where the proof fails.
 # Called as: main NONCE; then recover DAEMON DIR, once a daemon, or transactions RECORD..., before it keep STATE README UNDO
 # where these are not on the host; then finish STATE, the ledger's directory. Answers in frames (host/wire.ts). The
-# transactions of the two daemons run side by side.
+# transactions of the two daemons run side by side; only Postfix's proof comes after Dovecot's.
 #
 # Records, each with its words:
 #   transaction DAEMON DIR     what follows is of this daemon; DIR is its part of the ledger
@@ -254,20 +254,33 @@ living_probe() {
   count=$((count + 1))
   if lives "$3" "$work/before.$count"; then
     alive=yes
-  elif [ "$3" = auth ]; then
-    alive=no
-    return 1
+  else
+    dead=yes
+    [ "$3" != auth ] || { alive=no; return 1; }
   fi
 }
 living() {
-  count=0 alive=''
+  count=0 alive='' dead=''
   each living "$@"
-  [ "$alive" = yes ] || [ "$count" = 0 ] || fail living "$(run doveadm log errors 2>/dev/null | tail -n 3; log_words)"
+}
+# baselines RECORD...: what answers before the change.
+baselines() {
+  wait
+  living "$@"
+  if [ "$daemon.$dead" = postfix.yes ]; then
+    # It may have met the reload of the other side.
+    turn
+    count=0
+    each baseline "$@"
+    wait
+    living "$@"
+  fi
 }
 
 # probes RECORD...: all at once; a second round for what a busy host answered too late.
 probes() {
   wait
+  turn
   for round in 1 2; do
     count=0 awaited='' silent=''
     each prove "$@"
@@ -286,7 +299,7 @@ probes() {
 # --- reload: once, and only of a daemon that runs.
 has_reload() { reload=yes; }
 has_flush() { flush=yes; }
-has_living() { living=yes; }
+has_living() { must_live=yes; }
 
 # running: status 0 it does (and the sessions are printed), 124 and more: its tool does not end.
 running() {
@@ -483,16 +496,23 @@ transactions() {
   sides transaction "$@"
 }
 
-# sides FUNCTION RECORD...: calls it for each daemon that has a transaction, side by side. Postfix's answer waits in the pipe
-# until Dovecot's is out.
+# sides FUNCTION RECORD...: calls it for each daemon that has a transaction, side by side.
 sides() {
-  side postfix "$@" | {
-    side dovecot "$@"
+  side dovecot "$@" | {
+    side postfix "$@"
     cat
   }
 }
+
+# turn: for Postfix to wait until Dovecot's side has ended, whose answer comes out then. Postfix's logins need Dovecot's auth:
+# an smtpd that starts while auth starts anew may die of it (measured), and master would not start another one for a minute.
+turn() {
+  [ "${abreast-}" = postfix ] || return 0
+  cat
+  abreast=''
+}
 side() {
-  daemon=$1 call=$2 dir=''
+  daemon=$1 call=$2 dir='' abreast=$1
   shift 2
   self=$(exec sh -c 'echo "$PPID"')
   each find "$@"
@@ -505,7 +525,7 @@ find_transaction() { dir=$3; }
 transaction() {
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
-  reload=no flush=no living=no count=0 silent=''
+  reload=no flush=no must_live=no count=0 silent=''
   within 12
   each has "$@" || return 1
   each expect "$@" || return 1
@@ -519,8 +539,9 @@ transaction() {
     abandon
     return 1
   fi
-  wait
-  if [ "$reload$living" = yesyes ] && ! living "$@"; then
+  [ "$reload" != yes ] || baselines "$@"
+  if [ "$reload.$must_live" = yes.yes ] && [ "$alive" != yes ] && [ "$count" -gt 0 ]; then
+    fail living "$(run doveadm log errors 2>/dev/null | tail -n 3; log_words)"
     abandon
     return 1
   fi
