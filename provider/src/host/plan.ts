@@ -4,7 +4,7 @@ import type { Dialect } from "../dovecot/dialect.js";
 import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
-import { emptyLedger, ledgerText, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
+import { emptyLedger, ledgerText, unreadable, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
 import { beforePath, sha256, stateDirectory, type Daemon, type Snapshot } from "./snapshot.js";
 
 /** A file that changes; null: it is not there. */
@@ -142,8 +142,17 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
     if (record.before === null) return null;
     if (before && sha256(before.text) === record.before) return before.text;
   }
-  const rest = records.reduce((text, { format, applied }) => formats[format].strip(text, applied), file.text);
+  const rest = records.reduce((text, record) => without(snapshot, daemon, text, record), file.text);
   return records.some((record) => record.before === null) && rest.trim() === "" ? null : rest;
+}
+
+/** Only its format's entry knows what `applied` should be; what it stumbles over was not written by us. */
+function without({ host }: Snapshot, daemon: Daemon, text: string, { format, applied }: TouchedFile): string {
+  try {
+    return formats[format].strip(text, applied);
+  } catch {
+    throw unreadable(host, `${stateDirectory}/${daemon}`);
+  }
 }
 
 /** What we want in a file that is ours alone counts as ours, also where somebody has deleted the ledger that knew it. */
