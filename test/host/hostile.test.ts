@@ -12,7 +12,7 @@ const separators = Array.from("%;|&!?^~*=+,/");
 /** `npm run soak` takes more of each. */
 const soaking = process.env["SOAK"] !== undefined;
 const count = soaking ? 100 : 16;
-const rounds = soaking ? separators : separators.slice(0, 3);
+const rounds = soaking ? separators : separators.slice(0, 2);
 
 const sample = <T>(arbitrary: fc.Arbitrary<T>, n: number): T[] => fc.sample(arbitrary, { numRuns: n, seed: 20261124 });
 
@@ -93,7 +93,11 @@ for (const debian of ["bookworm", "trixie"] as const) {
             `alice@example.com${separator}${username}`,
             password,
           ]);
-        for (const user of users) assert.ok(await opens(user, user.password), JSON.stringify(user));
+        await Promise.all(
+          users.map(async (user) => {
+            assert.ok(await opens(user, user.password), JSON.stringify(user));
+          }),
+        );
         assert.equal(await opens({ username: users[0]?.username ?? "", client: 251 }, "wrong password"), false);
         await removeAll(all);
       });
