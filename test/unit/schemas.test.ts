@@ -197,6 +197,12 @@ describe("check", () => {
     ["PostfixXclientTrust", { services: ["submission"] }, /must be a master\.cf service such as "submission\/inet"/],
     ["PostfixXclientTrust", { services: ["a b/inet"] }, /must be a master\.cf service/],
     ["PostfixXclientTrust", { services: ["a/inet\nb"] }, /must be a master\.cf service/],
+    // Of "ħ" a byte would be left that is a quote to the host's shell; postconf would take "-e" for an option.
+    ["PostfixXclientTrust", { services: ["ħ;id;ħ/inet"] }, /must be a master\.cf service/],
+    ["PostfixXclientTrust", { services: ["-e/inet"] }, /must be a master\.cf service/],
+    ["PostfixXclientTrust", { services: ["a\x1b[2J/inet"] }, /must be a master\.cf service/],
+    ["PostfixXclientTrust", { services: ["`id`/inet"] }, /must be a master\.cf service/],
+    ["PostfixXclientTrust", { proxies: Array(257).fill("10.0.0.1") }, /at most 256/],
     ["MasterUser", { username: "" }, /must not be empty/],
     ...["a%b", "a:b", "a\nb", "a\u0000b", "a b", "Admin", "a*b", "a\u0085b"].map(
       (username) =>
@@ -211,6 +217,7 @@ describe("check", () => {
     ["MasterUser", { password: undefined, passwordHash: "{SHA512-CRYPT}$6$a:b" }, /as `doveadm pw` prints it/],
     ["MasterUser", { password: undefined, passwordHash: "{PLAIN}secret" }, /in the clear/],
     ["MasterUser", { password: undefined, passwordHash: "{CLEARTEXT.B64}c2VjcmV0" }, /in the clear/],
+    ["MasterUser", { password: undefined, passwordHash: `{SHA512-CRYPT}${"a".repeat(1020)}` }, /at most 1024/],
     ["MasterUser", { separator: "%%" }, /one character of/],
     ["MasterUser", { separator: "a" }, /one character of/],
     ["MasterUser", { services: ["imap", "smtp"] }, /^services\[1\] must be "imap", "pop3" or "sieve"$/],
@@ -220,6 +227,7 @@ describe("check", () => {
     ...["[new.example.net]", "new.example.net:25", "a b", "-a.example", "10.0.0.300", "a..b", ""].map(
       (server) => ["OutboundRelay", { server }, /server must be an address or a host name, without brackets/] as const,
     ),
+    ["OutboundRelay", { server: "fe80::1%eth0" }, /server must be an address or a host name/],
     ["OutboundRelay", { port: 0 }, /^port must be 1 or more$/],
     ["OutboundRelay", { onRefusal: "ignore" }, /must be "fail" or "warn"/],
     ["OutboundRelay", { probeRecipient: "nobody" }, /must be one mail address/],

@@ -8,13 +8,26 @@ export function globMatches(pattern: string, paths: readonly string[]): string[]
   });
 }
 
-/** The alternatives of `a{b,c}d`: "abd", "acd". */
+/** The alternatives of `a{b,c}d`: "abd", "acd". Of more than any glob(3) would try: none. */
 export function alternatives(pattern: string): string[] {
+  let all = [pattern];
+  for (;;) {
+    const next = all.flatMap(chosen);
+    if (next.length > mostAlternatives) return [pattern];
+    if (next.every((one, n) => one === all[n])) return all;
+    all = next;
+  }
+}
+
+const mostAlternatives = 1000;
+
+/** With the first brace taken apart. */
+function chosen(pattern: string): string[] {
   const open = pattern.indexOf("{");
   const parts = open < 0 ? undefined : bracePart(pattern, open);
   if (!parts || pattern.length > 4096) return [pattern];
   const head = pattern.slice(0, open);
-  return parts.choices.flatMap((choice) => alternatives(`${head}${choice}${parts.rest}`));
+  return parts.choices.map((choice) => `${head}${choice}${parts.rest}`);
 }
 
 export function hasWildcard(path: string): boolean {

@@ -50,9 +50,14 @@ export function parseStatement(text: string, dialect: Dialect): Statement {
 
 /** Without the blanks around it; what a blank is depends on the dialect. */
 export function trimmed(text: string, dialect: Dialect): string {
-  const { blank } = grammars[dialect];
-  return text.replace(new RegExp(`^${blank}+`), "").replace(new RegExp(`${blank}+$`), "");
+  // No expression: from each blank of a long run it would look for the end of the line.
+  let [start, end] = [0, text.length];
+  while (start < end && blanks[dialect].includes(text.charAt(start))) start++;
+  while (end > start && blanks[dialect].includes(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
 }
+
+const blanks: Record<Dialect, string> = { "2.3": " \t", "2.4": " \t\v\f\r" };
 
 // Never \s: in latin1 it takes the second byte of a UTF-8 letter such as "à" for a blank.
 const grammars = {

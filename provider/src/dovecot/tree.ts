@@ -50,9 +50,13 @@ export interface Tree {
   includes: readonly Include[];
 }
 
+const mostReads = 10_000;
+
 /**
  * Reads the configuration that begins in `root`. `files` holds all that could be included, by absolute path, one character
  * a byte (latin1). Text that Dovecot would refuse is passed over: whether it is valid is for doveconf to say.
+ *
+ * @throws RangeError where it includes without end
  */
 export function readTree(root: string, files: ReadonlyMap<string, string>, dialect: Dialect): Tree {
   const settings: Setting[] = [];
@@ -63,8 +67,11 @@ export function readTree(root: string, files: ReadonlyMap<string, string>, diale
   let blocks: readonly Block[] = [];
   let begun: { text: string; line: number } | undefined;
   let at = 0;
+  let reads = 0;
 
   const read = (file: string, reading: readonly string[]): void => {
+    // Files that include each other twice, 32 deep, would be read until the end of time.
+    if (++reads > mostReads) throw new RangeError(`${root} includes files more than ${mostReads} times`);
     let previous = "";
     physicalLines(files.get(file) ?? "").forEach((raw, index) => {
       const marked = previous.trimEnd() === includeMarker;

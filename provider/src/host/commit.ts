@@ -1,7 +1,7 @@
 // Executes plans on a host: one round trip for all its daemons (commit.sh), and what came of it.
 import type { Link } from "../ssh/link.js";
 import { HostError } from "./errors.js";
-import { runProgram, type Shell } from "./observe.js";
+import { notKnown, runProgram, type Shell } from "./observe.js";
 import type { DaemonPlan } from "./plan.js";
 import { sha256, stateDirectory, type Daemon } from "./snapshot.js";
 import { firstLine, keepsake } from "./undo.js";
@@ -152,7 +152,9 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
         ? ` and ${daemon} answers again.`
         : `, but this still fails, so it was not our change alone: ${silent}`) +
       (foreign ? ` Somebody changed these files meanwhile, so they were left as they are: ${foreign}` : "")
-    : "Nothing was changed.";
+    : failed
+      ? "Nothing was changed."
+      : notKnown;
   const error = new HostError(
     host,
     `${daemon}: ${steps[failed?.words[1] ?? ""] ?? "the commit ended without a result"}`,

@@ -41,14 +41,76 @@ export function parseLedger(host: string, text: string | undefined, directory: s
   } catch {
     ledger = undefined;
   }
-  const version = (ledger as { version?: unknown } | undefined)?.version;
-  if (version === 1) return ledger as Ledger;
-  throw new HostError(host, `the ledger ${directory}/ledger.json cannot be read`, {
+  if (isLedger(ledger)) return ledger;
+  throw unreadable(host, directory, isRecord(ledger) ? ledger["version"] : undefined);
+}
+
+/** A ledger that is not one of ours: nothing is planned from it. */
+export function unreadable(host: string, directory: string, version?: unknown): HostError {
+  return new HostError(host, `the ledger ${directory}/ledger.json cannot be read`, {
+    state: "Nothing was changed.",
     cure:
-      typeof version === "number"
+      typeof version === "number" && version > 1
         ? `It was written by a newer pulumi-dovecot-postfix (format ${version}; this release knows 1): npm install pulumi-dovecot-postfix@latest.`
         : `Restore it from a backup, or move ${directory} away: then what is in the files now counts as the administrator's own.`,
   });
+}
+
+/** What is wanted of a file of each format, without what is optional. */
+const shapes: Readonly<Record<Format, readonly (readonly string[])[]>> = {
+  "main.cf": [
+    ["parameter", "add"],
+    ["parameter", "set"],
+  ],
+  "master.cf": [["service", "parameter", "add"]],
+  "dovecot-include": [["include"]],
+  "dovecot-fragment": [["trust"], ["separator"], ["master"]],
+  table: [["key"]],
+  "secret-table": [["key"]],
+};
+
+function isLedger(value: unknown): value is Ledger {
+  if (!isRecord(value) || value["version"] !== 1) return false;
+  const { contributions, files } = value;
+  return (
+    isRecord(contributions) &&
+    Object.values(contributions).every(isContribution) &&
+    isRecord(files) &&
+    Object.entries(files).every(([path, file]) => isPath(path) && isTouchedFile(file))
+  );
+}
+
+function isContribution(value: unknown): value is Contribution {
+  if (!isRecord(value) || typeof value["kind"] !== "string") return false;
+  const { edits } = value;
+  return Array.isArray(edits) && edits.every(isEdit);
+}
+
+function isEdit(value: unknown): value is Edit {
+  if (!isRecord(value) || !isFormat(value["format"]) || !isPath(value["path"])) return false;
+  const { format, edit } = value;
+  return (
+    isRecord(edit) &&
+    shapes[format].some((names) => names.every((name) => Object.hasOwn(edit, name))) &&
+    Object.entries(edit).every(([name, part]) => {
+      if (name === "add") return Array.isArray(part) && part.every(isText);
+      return name === "master" ? isRecord(part) && Object.values(part).every(isText) : isText(part);
+    })
+  );
+}
+
+function isTouchedFile(value: unknown): value is TouchedFile {
+  if (!isRecord(value)) return false;
+  const { format, before, after } = value;
+  return isFormat(format) && (before === null || isText(before)) && isText(after);
+}
+
+const isText = (value: unknown): value is string => typeof value === "string";
+const isPath = (value: unknown): value is string => isText(value) && value.startsWith("/");
+const isFormat = (value: unknown): value is Format => isText(value) && Object.hasOwn(shapes, value);
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The ledger's text: readable, and the same for the same content. */

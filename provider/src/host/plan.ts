@@ -4,7 +4,7 @@ import type { Dialect } from "../dovecot/dialect.js";
 import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
-import { emptyLedger, ledgerText, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
+import { emptyLedger, ledgerText, unreadable, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
 import { linesBack } from "./lines.js";
 import { beforePath, digestOf, sha256, stateDirectory, type Daemon, type HostFile, type Snapshot } from "./snapshot.js";
 
@@ -144,7 +144,7 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
     if (record.before === null) return null;
     if (before && digestOf(before) === record.before) return before.text;
   }
-  const rest = records.reduce((text, { format, applied }) => formats[format].strip(text, applied), file.text);
+  const rest = records.reduce((text, record) => without(snapshot, daemon, text, record), file.text);
   return records.some((record) => record.before === null) && rest.trim() === "" ? null : rest;
 }
 
@@ -152,6 +152,15 @@ export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): s
 function hasText(file: HostFile | undefined, text: string | null): boolean {
   if (!file || text === null) return !file && text === null;
   return text === file.text || (file.sha256 !== undefined && sha256(text) === file.sha256);
+}
+
+/** Only its format's entry knows what `applied` should be; what it stumbles over was not written by us. */
+function without({ host }: Snapshot, daemon: Daemon, text: string, { format, applied }: TouchedFile): string {
+  try {
+    return formats[format].strip(text, applied);
+  } catch {
+    throw unreadable(host, `${stateDirectory}/${daemon}`);
+  }
 }
 
 /** What we want in a file that is ours alone counts as ours, also where somebody has deleted the ledger that knew it. */

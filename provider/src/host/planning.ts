@@ -1,11 +1,12 @@
 // From operations to plans: observe, propose, plan. A session commits what comes of it, a preview prints it.
 import type { Dialect } from "../dovecot/dialect.js";
 import { layoutOf, markerRecords, type Layout } from "../layouts/index.js";
+import { reason, SshError } from "../ssh/errors.js";
 import type { Link } from "../ssh/link.js";
 import { recover, type Probe } from "./commit.js";
 import { holds } from "./drift.js";
 import { describe } from "./edits.js";
-import { Refusal } from "./errors.js";
+import { HostError, printable, Refusal } from "./errors.js";
 import { formats, type Edit } from "./formats.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
@@ -114,7 +115,7 @@ export async function decide(host: Host, operations: readonly Operation[], scope
       const notes = [...planned.notes, ...writing.flatMap(({ already }) => already.map(({ note }) => note))];
       return [{ plan: { ...planned, notes }, probes: host.probes(snapshot, daemon) }];
     } catch (error) {
-      for (const { operation } of writing) refused.set(operation, error);
+      for (const { operation } of writing) refused.set(operation, told(snapshot, error));
       return [];
     }
   });
@@ -137,7 +138,9 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
   const records = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own, ...(scope.records ?? [])];
   let snapshot = await observe(link, shell, records);
   if (scope.recover && snapshot.busy) {
-    console.log(`${snapshot.host}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
+    console.log(
+      `${printable(snapshot.host)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`,
+    );
   }
   if (scope.recover && snapshot.interrupted.length > 0) {
     await recover(link, shell, snapshot.interrupted);
@@ -199,10 +202,16 @@ async function propose(
       const values = operation.queries.map((_, n) => snapshot.values[id(n)]?.text ?? "");
       ready.push({ operation, site, warnings: [...warnings, ...said, ...renamed], already, wish, values });
     } catch (error) {
-      refused.set(operation, error);
+      refused.set(operation, told(snapshot, error));
     }
   }
   return ready;
+}
+
+/** What no refusal foresaw, such as an odd text in the ledger: it names the host and is as harmless as what was foreseen. */
+function told({ host }: Snapshot, error: unknown): unknown {
+  if (error instanceof Refusal || error instanceof HostError || error instanceof SshError) return error;
+  return Object.assign(new HostError(host, reason(error), { state: "Nothing was changed." }), { cause: error });
 }
 
 async function inquiry(

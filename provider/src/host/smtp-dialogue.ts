@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { connect as startTls } from "node:tls";
 import { SshError } from "../ssh/errors.js";
 import type { Link } from "../ssh/link.js";
-import { printable } from "./errors.js";
+import { HostError, printable } from "./errors.js";
 import { runProgram, type Shell } from "./observe.js";
 
 export interface Question {
@@ -124,6 +124,9 @@ class Channel {
   }
 }
 
+/** What dialogue.sh has a frame for, also where there was no answer. */
+const asked: readonly Step[] = ["greeting", "EHLO", "MAIL", "RCPT"];
+
 async function askWithTools(
   link: Link,
   shell: Shell,
@@ -132,7 +135,12 @@ async function askWithTools(
   const words = [server, String(port), helo, sender, recipient];
   const answer = await runProgram(link, shell, "dialogue.sh", (nonce) => [["main", nonce, ...words]]);
   const replies = answer.filter(({ name }) => name !== "begin" && name !== "end");
-  if (replies.length === 0 || replies[0]?.body.trim() === "") {
+  if (replies.map(({ name }) => name).join() !== asked.join()) {
+    throw new HostError(link.label, "what the new server answered is not told whole", {
+      state: "Nothing was changed.",
+    });
+  }
+  if (replies[0]?.body.trim() === "") {
     return [{ step: "connect", code: 0, text: `no connection from the host to port ${port}` }];
   }
   return replies.flatMap(({ name, body }) => {

@@ -98,9 +98,10 @@ export function digestOf(file: HostFile): string {
 
 export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const files = new Map<string, HostFile>();
-  const values: Record<string, Answer> = {};
-  const markers: Record<string, string> = {};
-  const named: Record<string, Answer> = {};
+  // Maps: a name may be "__proto__".
+  const valueMap = new Map<string, Answer>();
+  const markerMap = new Map<string, string>();
+  const answers = new Map<string, Answer>();
   const interrupted: Daemon[] = [];
   const kept: Daemon[] = [];
   const hung: string[] = [];
@@ -139,7 +140,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         addresses = body.split(/\s+/).filter((word) => word !== "");
         break;
       case "marker":
-        markers[words[0] ?? ""] = words.slice(1).join(" ");
+        markerMap.set(words[0] ?? "", words.slice(1).join(" "));
         break;
       case "state": {
         const daemon = words[0] === "dovecot" ? "dovecot" : "postfix";
@@ -148,7 +149,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         break;
       }
       case "files":
-        for (const file of filesOf(Number(words[0]), body)) files.set(file.path, file);
+        for (const file of filesOf(host, Number(words[0]), body)) files.set(file.path, file);
         break;
       case "masked": {
         const file = maskedFile(words, body);
@@ -159,12 +160,16 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         wildcardTransports.push(words.join(" "));
         break;
       case "value":
-        values[words[0] ?? ""] = answer;
+        valueMap.set(words[0] ?? "", answer);
         break;
       default:
-        named[name] = answer;
+        answers.set(name, answer);
     }
   });
+  const named = Object.fromEntries(answers);
+  const values = Object.fromEntries(valueMap);
+  const markers = Object.fromEntries(markerMap);
+  refusePartial(host, frames, named);
 
   const dovecot = dovecotFacts(named);
   const postfix = postfixFacts(named, files, wildcardTransports);
@@ -186,8 +191,28 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
 /** Somebody wrote a file between the two questions what it is and what is in it: ask again. */
 export class FilesChanged extends Error {}
 
+/** What is always told where the one before it is: a plan must not be made from what is missing. */
+function refusePartial(host: string, frames: readonly Frame[], named: Readonly<Record<string, Answer>>): void {
+  const expected = [
+    ...["host", "addresses"],
+    ...(named["dovecot"]?.status === 0 ? ["doveconf", "sessions"] : []),
+    ...(named["postconf"] ? ["expanded", "running"] : []),
+  ];
+  const missing = expected.filter((name) => !frames.some((frame) => frame.name === name));
+  if (missing.length === 0) return;
+  throw new HostError(host, `the observation lacks ${missing.join(", ")}`, { state: "Nothing was changed." });
+}
+
+/** No host has as many: a number that is a lie must not become as many objects. */
+const mostFiles = 10_000;
+
 /** `count` lines "mode uid gid size", as many paths, as many real paths, then the bytes of all. */
-function filesOf(count: number, body: string): HostFile[] {
+function filesOf(host: string, count: number, body: string): HostFile[] {
+  if (!Number.isInteger(count) || count < 1 || count > mostFiles) {
+    throw new HostError(host, "the observation does not tell how many files it holds", {
+      state: "Nothing was changed.",
+    });
+  }
   const lines = body.split("\n", 3 * count);
   let at = lines.join("\n").length + 1;
   const found = Array.from({ length: count }, (_, n) => {
@@ -210,17 +235,17 @@ function maskedFile([mode = "", uid = "", gid = "", digest = ""]: readonly strin
 function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
   if (named["dovecot"]?.status !== 0) return undefined;
   const settings = named["doveconf"] ?? { text: "", status: 1 };
-  const sessions: Record<string, number> = {};
+  const sessions = new Map<string, number>();
   for (const line of named["sessions"]?.text.split("\n").slice(1) ?? []) {
     const service = line.split(/\s+/)[1];
-    if (service) sessions[service] = (sessions[service] ?? 0) + 1;
+    if (service) sessions.set(service, (sessions.get(service) ?? 0) + 1);
   }
   return {
     version: named["dovecot"].text,
     configFile: /^# [^:]*: (\S+)/.exec(settings.text)?.[1] ?? "/etc/dovecot/dovecot.conf",
     settings,
     running: named["sessions"]?.status === 0,
-    sessions,
+    sessions: Object.fromEntries(sessions),
   };
 }
 

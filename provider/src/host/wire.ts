@@ -40,7 +40,7 @@ export interface Frame {
  * Splits an answer at lines that begin with the nonce, which nobody on the host could have guessed. The last frame must be
  * `end`: a cut or foreign answer is an error, never half an answer.
  */
-export function frames(answer: string, nonce: string, from: { label: string; stderr: string }): Frame[] {
+export function frames(answer: string, nonce: string, from: { label: string; stderr: string; state: string }): Frame[] {
   const parts = `\n${answer}`.split(`\n${nonce} `).slice(1);
   const result = parts.map((part) => {
     const cut = part.indexOf("\n");
@@ -50,6 +50,7 @@ export function frames(answer: string, nonce: string, from: { label: string; std
   if (result.at(-1)?.name !== "end") {
     throw new HostError(from.label, "the answer of the program on the host is cut off or is not its answer", {
       said: from.stderr || answer,
+      state: from.state,
       cure:
         "The login must give a plain shell (no forced command, no restricted shell); " +
         `try \`ssh ssh://${from.label} 'echo ok | cat'\`, which must print ok and nothing else.`,

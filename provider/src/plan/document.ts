@@ -6,6 +6,7 @@ import type { DaemonPlan, FileChange } from "../host/plan.js";
 import { type Decision, type Ready } from "../host/planning.js";
 import { daemons, digestOf, sha256, type Daemon, type Snapshot } from "../host/snapshot.js";
 import { parameter } from "../postfix/parameters.js";
+import { everyText } from "../ssh/printable.js";
 import { harmless, readable } from "./harmless.js";
 import type { Effect, FilePlan, Finding, HostPlan, ResourcePlan, ValuePlan } from "./schema.js";
 
@@ -40,13 +41,20 @@ export function hostPlan(
     ],
     notes: [...new Set([...plans.flatMap(({ notes }) => notes), ...plans.flatMap((one) => notesOf(snapshot, one))])],
   };
-  return everyText(plan, harmless);
+  return everyText(plan, legible);
+}
+
+/** More than anybody reads, and less than an unbroken line of a broken host. */
+const longest = 200_000;
+
+function legible(text: string): string {
+  return text.length > longest ? `${harmless(text.slice(0, longest))} [...]` : harmless(text);
 }
 
 /** A host of which no plan could be made. */
 export function unplanned(host: string, reason: string, resources: readonly ResourcePlan[]): HostPlan {
   const lists = { files: [], values: [], reloads: [], effects: [], findings: [], notes: [] };
-  return everyText({ host, notPlanned: reason, resources: [...resources], ...lists }, harmless);
+  return everyText({ host, notPlanned: reason, resources: [...resources], ...lists }, legible);
 }
 
 function filesOf({ daemon, changes }: DaemonPlan): FilePlan[] {
@@ -198,14 +206,4 @@ function toldApart(text: string): { text: string; cure: string } {
   const [what = "", ...lines] = text.split("\n");
   const cure = lines.find((line) => line.startsWith("What to do: "))?.slice("What to do: ".length);
   return { text: what, cure: cure ?? "" };
-}
-
-function everyText<T>(value: T, change: (text: string) => string): T {
-  const walk = (part: unknown): unknown => {
-    if (typeof part === "string") return change(part);
-    if (Array.isArray(part)) return part.map(walk);
-    if (typeof part !== "object" || part === null) return part;
-    return Object.fromEntries(Object.entries(part).map(([key, entry]) => [change(key), walk(entry)]));
-  };
-  return walk(value) as T;
 }

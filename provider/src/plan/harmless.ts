@@ -1,4 +1,7 @@
 // Text from a host, for a reader's eyes: nothing in it may steer a terminal, the engine's display, Markdown, HTML or Mermaid.
+import { harmless } from "../ssh/printable.js";
+
+export { harmless };
 
 /** Bytes of a host (latin1, one char a byte) as text: UTF-8 where they are. */
 export function readable(latin1: string): string {
@@ -8,16 +11,6 @@ export function readable(latin1: string): string {
     // Not UTF-8, so each byte is a character.
     return latin1;
   }
-}
-
-/** Control and direction characters are shown as \x1b; newlines and tabs stay. `<{%red%}>` would be a colour to the engine. */
-export function harmless(text: string): string {
-  return text
-    .replace(
-      /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
-      (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-    )
-    .replaceAll("<{%", "<{ %");
 }
 
 /** Text within a line of Markdown: it stays text, links to nothing and calls nobody. */

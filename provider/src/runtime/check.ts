@@ -14,7 +14,9 @@ export interface Failure {
 /** `news` as the program gives them, so that a reason names an entry by its place there; `inputs`: the same in one form. */
 export function checkInputs(news: Inputs, inputs: Inputs): { inputs: Inputs; failures: Failure[] } {
   const kind = news.identity.kind;
-  const shape = schemas[kind as keyof typeof schemas] as z.ZodRawShape | undefined;
+  const shape: z.ZodRawShape | undefined = Object.hasOwn(schemas, kind)
+    ? schemas[kind as keyof typeof schemas]
+    : undefined;
   if (!shape)
     return {
       inputs,

@@ -24,7 +24,7 @@ export function inOneForm<I extends Inputs>(kind: string, inputs: I): I {
 }
 
 function formed(name: string, value: unknown): unknown {
-  const form = forms[name];
+  const form = Object.hasOwn(forms, name) ? forms[name] : undefined;
   if (form && isTexts(value)) return form(value);
   return name === "server" && typeof value === "string" ? serverName(value) : value;
 }

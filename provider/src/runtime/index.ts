@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Operation } from "../host/planning.js";
 import type { Result } from "../host/session.js";
+import { everyText, printable } from "../ssh/printable.js";
 import type { Failure } from "./check.js";
 import { inOneForm } from "./forms.js";
 import { leaveGone } from "./gone.js";
@@ -43,8 +44,8 @@ export async function read(id: string, props: Outputs): Promise<{ id: string; pr
   const kind = kindOf(props);
   const args = { ...props };
   const result = await run(kind, props, { aim: "look", args, old: props });
-  const drift = [...result.drift];
-  const outs = json({ ...props, ...kind.outputs(args, result), drift });
+  const drift = result.drift.map((line) => printable(line, longest));
+  const outs = json({ ...props, ...outputs(kind, args, result), drift });
   const declared = ["identity", "connection", "__provider", ...props.given];
   const undeclared = Object.fromEntries(
     Object.keys(props).flatMap((name) => (declared.includes(name) ? [] : [[name, undefined]])),
@@ -64,9 +65,16 @@ async function ensure(inputs: Inputs, old: Outputs | undefined): Promise<Outputs
   const kind = kindOf(inputs);
   const args = kind.prepare?.(inputs, old) ?? inputs;
   const result = await run(kind, inputs, { aim: "ensure", args, old });
-  for (const warning of result.warnings) console.error(`warning: ${nameOf(inputs)}: ${warning}`);
-  return json({ ...inputs, ...args, ...kind.outputs(args, result), given: givenBy(inputs), drift: [] });
+  for (const warning of result.warnings) console.error(printable(`warning: ${nameOf(inputs)}: ${warning}`, 4000));
+  return json({ ...inputs, ...args, ...outputs(kind, args, result), given: givenBy(inputs), drift: [] });
 }
+
+/** What the host told, as it goes into the state: `pulumi stack output` prints a text as it is. */
+function outputs(kind: Kind, args: Args, result: Result): Readonly<Record<string, unknown>> {
+  return everyText(kind.outputs(args, result), (text) => printable(text, longest));
+}
+
+const longest = 10_000;
 
 function run(
   kind: Kind,

@@ -36,9 +36,13 @@ export function canonicalNetworks(texts: readonly string[]): string[] {
     const prefix = length === undefined ? (parsed.kind() === "ipv4" ? 32 : 128) : Number(length);
     return { parsed, prefix, text: `${parsed.toString()}/${prefix}` };
   });
-  const unique = [...new Map(networks.map((network) => [network.text, network])).values()];
-  return unique
-    .filter((inner) => !unique.some((outer) => outer !== inner && contains(outer, inner)))
+  const unique = new Map(networks.map((network) => [network.text, network]));
+  const prefixes = [...new Set(networks.map(({ prefix }) => prefix))];
+  // Not each with each: a list may be long.
+  const isInside = ({ parsed, prefix }: Network) =>
+    prefixes.some((wider) => wider < prefix && unique.has(`${firstAddress(parsed, wider)}/${wider}`));
+  return [...unique.values()]
+    .filter((network) => !isInside(network))
     .map(({ text }) => text)
     .sort();
 }
@@ -51,11 +55,6 @@ export function addressIn(network: string): string {
 interface Network {
   readonly parsed: ipaddr.IPv4 | ipaddr.IPv6;
   readonly prefix: number;
-}
-
-function contains(outer: Network, inner: Network): boolean {
-  if (outer.parsed.kind() !== inner.parsed.kind() || outer.prefix > inner.prefix) return false;
-  return firstAddress(inner.parsed, outer.prefix) === outer.parsed.toString();
 }
 
 function firstAddress(address: ipaddr.IPv4 | ipaddr.IPv6, prefix: number): string {

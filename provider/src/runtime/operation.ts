@@ -24,7 +24,7 @@ export function operationOf(
 }
 
 export function kindOf({ identity }: Pick<Inputs, "identity">): Kind {
-  const kind = kinds[identity.kind];
+  const kind = Object.hasOwn(kinds, identity.kind) ? kinds[identity.kind] : undefined;
   if (!kind)
     throw new Error(
       `${identity.kind} is not a resource of this release of pulumi-dovecot-postfix: update the package.`,

@@ -10,7 +10,9 @@ const networks = z
       if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
     }),
   )
-  .min(1, "must name at least one address or network");
+  .min(1, "must name at least one address or network")
+  // Each is asked for on the host.
+  .max(256, "must name at most 256 addresses or networks: name their subnets");
 
 const text = z.string().regex(/^[^\p{Cc}]*$/u, "must not hold control characters or newlines");
 const port = z.number().int().min(1).max(65535);
@@ -48,8 +50,13 @@ export const schemas = {
       .array(
         z
           .string()
-          .regex(/^[^\s/,{}=]+\/(inet|unix|pass|fifo)$/, 'must be a master.cf service such as "submission/inet"'),
+          // As host:port, [address]:port or a name; never what postconf would take for an option.
+          .regex(
+            /^(?!-)[\w.:%@+[\]-]{1,255}\/(inet|unix|pass|fifo)$/,
+            'must be a master.cf service such as "submission/inet"',
+          ),
       )
+      .max(256, "must name at most 256 services")
       .min(1, "must name at least one service, or be left out for main.cf")
       .optional(),
   },
@@ -68,6 +75,7 @@ export const schemas = {
       .optional(),
     passwordHash: z
       .string()
+      .max(1024, "must have at most 1024 characters")
       .regex(
         /^\{[A-Z0-9-]+(\.[A-Z0-9]+)?\}[!-9;-~]+$/,
         "must be a hash as `doveadm pw` prints it: a scheme in braces, then the hash",
@@ -97,7 +105,7 @@ export const schemas = {
     server: z
       .string()
       .refine(
-        (name) => isIP(name) !== 0 || hostName.test(name),
+        (name) => (isIP(name) !== 0 && !name.includes("%")) || hostName.test(name),
         "must be an address or a host name, without brackets or port",
       ),
     port: port.optional(),

@@ -1,4 +1,7 @@
 // What can go wrong between here and a mail host, told to the administrator at this end.
+import { printable } from "./printable.js";
+
+export { printable };
 
 /**
  * Which step failed, so that callers decide without reading text:
@@ -36,19 +39,11 @@ export class SshError extends Error {
     more: { said?: string | undefined; cure?: string } = {},
   ) {
     const said = more.said ? `\nThe server said: ${printable(more.said)}` : "";
-    const cure = more.cure ? `\nWhat to do: ${more.cure}` : "";
-    super(`${printable(label)}: ${what}.${said}${cure}`);
+    const cure = more.cure ? `\nWhat to do: ${printable(more.cure, 4000)}` : "";
+    super(`${printable(label)}: ${printable(what, 4000)}.${said}${cure}`);
     this.name = "SshError";
     this.kind = kind;
   }
-}
-
-/** Text from outside made harmless for a terminal (escapes, direction marks, invisible characters) and short. */
-export function printable(text: string, most = 1000): string {
-  const safe = text
-    .replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, "?")
-    .trim();
-  return safe.length > most ? `${safe.slice(0, most)} [...]` : safe;
 }
 
 /** Takes secrets out of what a server said: a hostile one can send back the password that it was given. */

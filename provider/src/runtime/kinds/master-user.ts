@@ -71,12 +71,11 @@ export const masterUser: Kind<Args> = {
     };
   },
 
-  outputs({ username, password }, { values, snapshot }) {
+  outputs({ username }, { values, snapshot }) {
     const separator = (values[0] ?? "").slice(0, 1);
     return {
       separator,
       loginFormat: `{user}${separator}${username}`,
-      ...(password === undefined ? {} : { password }),
       dovecotVersion: snapshot.dovecot?.version,
     };
   },
@@ -151,7 +150,7 @@ function hashFor(args: Args, site: Site, { old }: Change<Args>, path: string): s
 /** The services of `protocols` that a master user can be for. */
 function servicesOf({ facts }: DovecotSite): string[] {
   const text = facts.settings.text;
-  const block = /^protocols \{\n((?:.*\n)*?)\}/m.exec(text)?.[1]?.replace(/^\s*(\S+) = yes$/gm, "$1");
+  const block = /^protocols \{\n((?:(?!protocols ).*\n)*?)\}/m.exec(text)?.[1]?.replace(/^[ \t]*(\S+) = yes$/gm, "$1");
   const listed = block ?? /^protocols = "?([^"\n]*)"?$/m.exec(text)?.[1] ?? "imap pop3 lmtp";
   const names = new Set(listed.split(/\s+/).map((name) => (name === "managesieve" ? "sieve" : name)));
   return ["imap", "pop3", "sieve"].filter((service) => names.has(service));
