@@ -30,6 +30,8 @@ export interface DovecotFacts {
   readonly configFile: string;
   /** `doveconf -n`: the settings that differ from the defaults. */
   readonly settings: Answer;
+  /** By path: what a file of SQL or LDAP settings (2.3) says about how passwords are checked. */
+  readonly lookups: Readonly<Record<string, string>>;
   readonly running: boolean;
   /** Sessions by service: { imap: 14 }. */
   readonly sessions: Readonly<Record<string, number>>;
@@ -94,6 +96,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const kept: Daemon[] = [];
   const hung: string[] = [];
   const wildcardTransports: string[] = [];
+  const lookups: Record<string, string> = {};
   const answered = frames.flatMap(({ name, words }) => (name === "answered" ? words : []));
   for (const side of ["host", ...daemons]) {
     if (!answered.includes(side)) throw new HostError(host, `the part of the observation that asks ${side} was ended`);
@@ -131,6 +134,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
       case "files":
         for (const file of filesOf(Number(words[0]), body)) files.set(file.path, file);
         break;
+      case "lookups":
+        lookups[words.join(" ")] = body;
+        break;
       case "wildcard":
         wildcardTransports.push(words.join(" "));
         break;
@@ -142,7 +148,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     }
   });
 
-  const dovecot = dovecotFacts(named);
+  const dovecot = dovecotFacts(named, lookups);
   const postfix = postfixFacts(named, files, wildcardTransports);
   const surroundings = surroundingsOf(named);
   const ledger = (daemon: Daemon, name: string) =>
@@ -175,7 +181,7 @@ function filesOf(count: number, body: string): HostFile[] {
   return found;
 }
 
-function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
+function dovecotFacts(named: Record<string, Answer>, lookups: Record<string, string>): DovecotFacts | undefined {
   if (named["dovecot"]?.status !== 0) return undefined;
   const settings = named["doveconf"] ?? { text: "", status: 1 };
   const sessions: Record<string, number> = {};
@@ -187,6 +193,7 @@ function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
     version: named["dovecot"].text,
     configFile: /^# [^:]*: (\S+)/.exec(settings.text)?.[1] ?? "/etc/dovecot/dovecot.conf",
     settings,
+    lookups,
     running: named["sessions"]?.status === 0,
     sessions,
   };
