@@ -1,9 +1,17 @@
 // MasterUser on real hosts: what a master user can do, what it cannot, and that nothing changes for anybody else.
 import { strict as assert } from "node:assert";
 import { diff } from "pulumi-dovecot-postfix/runtime";
-import { startHost, type Dialogue, type Host } from "../support/host.js";
-import { dovecotReloads, login, type Service, type Visit } from "../support/mail-client.js";
-import { create, type Resource } from "../support/resources.js";
+import { startHost, type Host } from "../support/host.js";
+import {
+  dovecotReloads,
+  login,
+  readMessage,
+  readScript,
+  select,
+  type Service,
+  type Visit,
+} from "../support/mail-client.js";
+import { create, listening, type Resource } from "../support/resources.js";
 
 const kind = "MasterUser";
 const operatorFile = "/etc/dovecot/conf.d/99-zzz-operator.conf";
@@ -392,50 +400,15 @@ for (const debian of ["bookworm", "trixie"] as const) {
   });
 }
 
-async function select(dialogue: Dialogue): Promise<void> {
-  await dialogue.send("b SELECT INBOX");
-  await dialogue.expect(/^b OK/m);
-}
-
 /** In doveadm's place: notes the arguments and environments of all processes at this moment, and goes on as doveadm. */
 const spy = `#!/bin/sh
 cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>/tmp/seen 2>/dev/null </dev/null
 exec /usr/bin/doveadm "$@"
 `;
 
-/** alice's one message. */
-async function readMessage(dialogue: Dialogue): Promise<void> {
-  await select(dialogue);
-  await dialogue.send("c FETCH 1 BODY.PEEK[]");
-  assert.match(await dialogue.expect(/^c OK/m), /^Subject: Minutes of the meeting\r\n[^]*Here they are\./m);
-}
-
-/** alice's active script. */
-async function readScript(dialogue: Dialogue): Promise<void> {
-  await dialogue.send("LISTSCRIPTS");
-  assert.match(await dialogue.expect(/^OK/m), /^"lists" ACTIVE/m);
-  await dialogue.send('GETSCRIPT "lists"');
-  assert.match(await dialogue.expect(/^OK/m), /fileinto :create "Lists"/);
-}
-
 /** Until Dovecot looks at a password file again. */
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1100));
-}
-
-/** What the provider prints for the user meanwhile. */
-async function listening<T>(act: () => Promise<T>): Promise<{ told: string; result: T }> {
-  const log = console.log;
-  let told = "";
-  console.log = (...words: unknown[]): void => {
-    told += `${words.map(String).join(" ")}\n`;
-  };
-  try {
-    const result = await act();
-    return { told, result };
-  } finally {
-    console.log = log;
-  }
 }
 
 /** Paths that are not as they were, sorted. */

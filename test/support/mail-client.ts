@@ -1,4 +1,5 @@
 // Logins and greetings as a mail client, a proxy or an import tool has them with a host: real dialogues, from a chosen address.
+import { strict as assert } from "node:assert";
 import type { Dialogue, Host } from "./host.js";
 
 export type Service = "imap" | "pop3" | "sieve" | "submission";
@@ -68,6 +69,27 @@ export async function login(
     if (ok) await then?.(dialogue);
     return ok;
   });
+}
+
+/** After a login over IMAP. */
+export async function select(dialogue: Dialogue): Promise<void> {
+  await dialogue.send("b SELECT INBOX");
+  await dialogue.expect(/^b OK/m);
+}
+
+/** After a login over IMAP: alice's one message. */
+export async function readMessage(dialogue: Dialogue): Promise<void> {
+  await select(dialogue);
+  await dialogue.send("c FETCH 1 BODY.PEEK[]");
+  assert.match(await dialogue.expect(/^c OK/m), /^Subject: Minutes of the meeting\r\n[^]*Here they are\./m);
+}
+
+/** After a login over ManageSieve: alice's active script. */
+export async function readScript(dialogue: Dialogue): Promise<void> {
+  await dialogue.send("LISTSCRIPTS");
+  assert.match(await dialogue.expect(/^OK/m), /^"lists" ACTIVE/m);
+  await dialogue.send('GETSCRIPT "lists"');
+  assert.match(await dialogue.expect(/^OK/m), /fileinto :create "Lists"/);
 }
 
 /** What a service says first, on its plain port. */

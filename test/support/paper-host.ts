@@ -71,7 +71,7 @@ export function snapshotOf(dialect: Dialect): Snapshot {
     },
     dovecot: {
       ...{ version: dialect === "2.3" ? "2.3.19.1 (9b53102964)" : "2.4.1-4 (7d8c0e5759)", configFile: paths.dovecot },
-      ...{ settings: { text: dovecotConf[dialect], status: 0 }, running: true, sessions: {} },
+      ...{ settings: { text: dovecotConf[dialect], status: 0 }, running: true, sessions: {}, lookups: {} },
     },
     postfix: {
       ...{ version: "3.10.5", raw: effective, effective, mainCf: paths.mainCf, masterCf: paths.masterCf },

@@ -53,3 +53,18 @@ export async function create(host: Host, { kind, name = kind, stack = "test" }: 
     remove: () => runtime.remove(id, current),
   };
 }
+
+/** What the provider prints for the user meanwhile. */
+export async function listening<T>(act: () => Promise<T>): Promise<{ told: string; result: T }> {
+  const { log, error } = console;
+  let told = "";
+  console.log = console.error = (...words: unknown[]): void => {
+    told += `${words.map(String).join(" ")}\n`;
+  };
+  try {
+    const result = await act();
+    return { told, result };
+  } finally {
+    Object.assign(console, { log, error });
+  }
+}

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { masterResult, passdbs, userdbs } from "../../provider/src/dovecot/databases.js";
 import type { Dialect } from "../../provider/src/dovecot/dialect.js";
-import { aclHinders, masterSeparator, sharedNamespaces } from "../../provider/src/dovecot/master-user.js";
+import { aclHinders, masterNames, masterSeparator, sharedNamespaces } from "../../provider/src/dovecot/master-user.js";
 import { readTree, type Tree } from "../../provider/src/dovecot/tree.js";
 
 const tree = (text: string, dialect: Dialect): Tree => readTree("/r", new Map([["/r", text]]), dialect);
@@ -19,7 +19,7 @@ function databases(dialect: Dialect, kind: string, list: readonly string[]): str
 
 const result = (dialect: Dialect, passwords: string[], users: string[], files: Record<string, string> = {}): string => {
   const read = tree(databases(dialect, "passdb", passwords) + databases(dialect, "userdb", users), dialect);
-  const found = masterResult(passdbs(read, dialect), userdbs(read, dialect), (path) => files[path]);
+  const found = masterResult(passdbs(read, dialect), userdbs(read, dialect), dialect, (path) => files[path]);
   return "refuse" in found ? `refused: ${found.refuse}` : found.resultSuccess;
 };
 
@@ -67,6 +67,18 @@ for (const dialect of ["2.3", "2.4"] as const) {
       assert.equal(result(dialect, ["static"], ["passwd-file"]), "return-ok");
     });
 
+    it("is not continue where Dovecot would pass over a passdb", () => {
+      for (const passes of ["skip = authenticated", ...(dialect === "2.4" ? ["username_filter = *@a"] : [])]) {
+        assert.equal(result(dialect, [`passwd-file: ${passes}`], ["passwd-file"]), "return-ok");
+        assert.match(
+          result(dialect, ["sql", `passwd-file: ${passes}`], ["static"]),
+          /passdb .*passwd-file.* is passed over when .*static.* does not know/,
+        );
+      }
+      const passes = dialect === "2.3" ? "username_filter = *@a" : "mechanisms_filter = plain";
+      assert.equal(result(dialect, [`passwd-file: ${passes}`], ["static"]), "continue");
+    });
+
     it("is refused where neither is safe, with the reason", () => {
       assert.match(
         result(dialect, ["pam"], ["static"]),
@@ -80,6 +92,31 @@ for (const dialect of ["2.3", "2.4"] as const) {
     });
   });
 }
+
+describe("result_success with SQL", () => {
+  it("depends on whether the query compares the password", () => {
+    const args = "/etc/dovecot/sql.ext";
+    const sql = (query: string, users: string[]): string =>
+      result("2.3", [`sql: args = ${args}`], users, { [args]: `password_query = \\\n  ${query}\n` });
+    assert.equal(sql("SELECT password FROM users WHERE name = '%u'", ["static"]), "continue");
+    assert.equal(result("2.3", [`sql: args = ${args}`], ["static"]), "continue", "a file that we do not know");
+    for (const secret of ["%w", "%Mw", "%{password}", "%{sha256:password}"]) {
+      assert.equal(sql(`SELECT NULL AS password WHERE hash = '${secret}'`, ["sql"]), "return-ok");
+      assert.match(sql(`SELECT NULL AS password WHERE hash = '${secret}'`, ["static"]), /^refused/);
+    }
+    const query = (name: string, value: string): string => result("2.4", [`sql: ${name} = ${value}`], ["static"]);
+    assert.equal(query("query", "SELECT password FROM users WHERE name = '%{user}'"), "continue");
+    assert.match(query("query", "SELECT 1 WHERE clear = '%{password | sha256}'"), /^refused/);
+    assert.match(query("passdb_sql_query", "SELECT 1 WHERE clear = '%{password}'"), /^refused/);
+  });
+});
+
+describe("mechanisms that a passdb is for (2.4)", () => {
+  it("may be members of a list", () => {
+    const read = tree("passdb oauth2 {\n mechanisms_filter {\n xoauth2 = yes\n}\n}\npassdb sql {\n}\n", "2.4");
+    assert.deepEqual(masterResult(passdbs(read, "2.4"), [], "2.4"), { resultSuccess: "continue" });
+  });
+});
 
 describe("result_success with LDAP", () => {
   it("depends on whether Dovecot binds as the user", () => {
@@ -121,19 +158,51 @@ describe("the separator of master users", () => {
   });
 });
 
+describe("the names of a master user", () => {
+  const names = (dialect: Dialect, text: string, username: string): string[] =>
+    masterNames(tree(text, dialect), dialect, username);
+
+  it("are its own, and the one with the default realm", () => {
+    for (const dialect of ["2.3", "2.4"] as const) {
+      const realm = `${dialect === "2.3" ? "auth_default_realm" : "auth_default_domain"} = example.com\n`;
+      assert.deepEqual(names(dialect, "", "vmadmin"), ["vmadmin"]);
+      assert.deepEqual(names(dialect, realm, "vmadmin"), ["vmadmin", "vmadmin@example.com"]);
+      assert.deepEqual(names(dialect, realm, "vmadmin@example.net"), ["vmadmin@example.net"]);
+    }
+  });
+
+  it("are the short one, too, where Dovecot cuts domains off", () => {
+    const both = ["vmadmin@example.net", "vmadmin"];
+    const cut = (dialect: Dialect, format: string): string[] =>
+      names(dialect, `auth_username_format = ${format}\n`, "vmadmin@example.net");
+    for (const format of ["%n", "%Ln", "%{username}"]) assert.deepEqual(cut("2.3", format), both);
+    for (const format of ["%{user | username}", "%{user|username|lower}", "%{user | lower | username}"]) {
+      assert.deepEqual(cut("2.4", format), both);
+    }
+    assert.deepEqual(cut("2.3", "%Lu"), ["vmadmin@example.net"]);
+    assert.deepEqual(cut("2.4", "%{user | lower}"), ["vmadmin@example.net"]);
+  });
+});
+
 describe("what would spoil a copy by a master user", () => {
-  it("is the ACL plugin without acl_user", () => {
-    assert.match(
-      aclHinders(tree("mail_plugins = $mail_plugins acl\n", "2.3"), "2.3") ?? "",
-      /\/r:1 has acl.*plugin \{ acl_user = %u \}/,
-    );
-    assert.equal(aclHinders(tree("mail_plugins = acl\nplugin {\n acl_user = %u\n}\n", "2.3"), "2.3"), undefined);
-    assert.equal(aclHinders(tree("mail_plugins = quota\n", "2.3"), "2.3"), undefined);
-    assert.match(
-      aclHinders(tree("protocol imap {\n mail_plugins {\n acl = yes\n}\n}\n", "2.4"), "2.4") ?? "",
-      /acl_user = %\{user\}/,
-    );
-    assert.equal(aclHinders(tree("mail_plugins = acl\nacl_user = %{user}\n", "2.4"), "2.4"), undefined);
+  it("is the ACL plugin, where the master's own rights count", () => {
+    const told = (text: string, dialect: Dialect): string => aclHinders(tree(text, dialect), dialect) ?? "";
+    const plugin = (...lines: string[]): string =>
+      `mail_plugins = $mail_plugins acl\nplugin {\n${lines.join("\n")}\n}\n`;
+    assert.match(told(plugin("acl = vfile"), "2.3"), /\/r:1 has acl.* acl_user = %u within plugin/);
+    assert.equal(told(plugin("acl = vfile", "acl_user = %u"), "2.3"), "");
+    assert.equal(told(plugin("acl = vfile", "master_user = %u"), "2.3"), "");
+    assert.equal(told(plugin("quota = count").replace(" acl", " quota"), "2.3"), "");
+    const plugins = "protocol imap {\n mail_plugins {\n acl = yes\n}\n}\nacl_driver = vfile\n";
+    assert.match(told(`${plugins}acl_user = %{auth_user}\n`, "2.4"), /acl_user = %\{user\}$/);
+    assert.equal(told(`${plugins}acl_user = %{user}\n`, "2.4"), "");
+    assert.equal(told(plugins, "2.4"), "", "2.4 takes the user's own rights by default");
+  });
+
+  it("is not the ACL plugin without a backend, which does nothing", () => {
+    assert.equal(aclHinders(tree("mail_plugins = acl\n", "2.3"), "2.3"), undefined);
+    assert.equal(aclHinders(tree("mail_plugins = acl\nplugin {\n acl =\n}\n", "2.3"), "2.3"), undefined);
+    assert.equal(aclHinders(tree("mail_plugins = acl\n", "2.4"), "2.4"), undefined);
   });
 
   it("are namespaces of others, and virtual ones", () => {

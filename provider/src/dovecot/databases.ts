@@ -28,13 +28,16 @@ export function userdbs(tree: Tree, dialect: Dialect): Database[] {
  * Which result_success makes a master passdb safe: the user must exist, and the login must work.
  *
  * `continue` asks the user's own passdb as well, without a password: PAM cannot answer that, it would try the master's
- * password and count a failed login of the user. `return-ok` leaves it to the userdb to know its users.
+ * password and count a failed login of the user. And a passdb that Dovecot passes over then would know its users in vain.
+ * `return-ok` leaves it to the userdb to know its users.
  *
- * `read`: the text of a file named in `args` (2.3 keeps LDAP's settings there); undefined where it is not known.
+ * `read`: how a file named in `args` (2.3 keeps the settings of SQL and LDAP there) has a password checked; undefined where
+ * that is not known.
  */
 export function masterResult(
   passwords: readonly Database[],
   users: readonly Database[],
+  dialect: Dialect,
   read: (path: string) => string | undefined = () => undefined,
 ): { resultSuccess: "continue" | "return-ok" } | { refuse: string } {
   const normal = passwords.filter(
@@ -44,41 +47,55 @@ export function masterResult(
   if (normal.length === 0)
     return { refuse: "Dovecot has no passdb for normal users, so a master user could not log in as one" };
   const blind = normal.filter((passdb) => !looksUp(passdb, read));
-  if (blind.length === 0) return { resultSuccess: "continue" };
+  const skipped = normal.filter((passdb) => isPassedOver(passdb, dialect));
+  if (blind.length === 0 && skipped.length === 0) return { resultSuccess: "continue" };
   const lenient = users.filter((userdb) => !knowsUsers.has(userdb.driver) && userdb.driver !== "prefetch");
   if (lenient.length === 0 && users.some((userdb) => knowsUsers.has(userdb.driver)))
     return { resultSuccess: "return-ok" };
-  const who = blind.map(describe).join(", ");
+  const who = (blind[0] ? blind : skipped).map(describe).join(", ");
+  const what = blind[0]
+    ? "cannot look a user up without the user's password"
+    : "is passed over when a master user logs in (skip, username_filter)";
   const why =
     users.length === 0
       ? "there is no userdb"
       : `${(lenient[0] ? lenient : users).map(describe).join(", ")} does not know its users`;
   return {
-    refuse:
-      `passdb ${who} cannot look a user up without the user's password, and userdb ${why}: ` +
-      "a master user could open mailboxes of users who do not exist",
+    refuse: `passdb ${who} ${what}, and userdb ${why}: a master user could open mailboxes of users who do not exist`,
   };
 }
 
 /** Those that answer "is there such a user" without a password. A static passdb says yes to every name. */
-const looksUpAlways: ReadonlySet<string> = new Set(["passwd-file", "passwd", "shadow", "sql", "dict"]);
+const looksUpAlways: ReadonlySet<string> = new Set(["passwd-file", "passwd", "shadow", "dict"]);
 const knowsUsers: ReadonlySet<string> = new Set(["passwd", "passwd-file", "sql", "ldap", "dict"]);
 
-function looksUp(passdb: Database, read: (path: string) => string | undefined): boolean {
-  if (looksUpAlways.has(passdb.driver)) return true;
-  if (passdb.driver !== "ldap") return false;
-  const binds = [...passdb.settings].filter(([name]) => /(^|_)bind$/.test(name)).map(([, value]) => value);
-  const path = passdb.settings.get("args");
-  if (path === undefined) return !binds.some(isYes);
-  const text = read(path);
-  return (
-    text !== undefined &&
-    ![...text.matchAll(/^[ \t]*auth_bind[ \t]*=[ \t]*(\S+)/gm)].some(([, value = ""]) => isYes(value))
-  );
+function looksUp({ driver, settings }: Database, read: (path: string) => string | undefined): boolean {
+  if (looksUpAlways.has(driver)) return true;
+  const path = settings.get("args");
+  const text = path === undefined ? undefined : read(path);
+  if (driver === "sql") {
+    const query = text ?? settings.get("query") ?? settings.get("sql_query") ?? "";
+    return !/%(?:[-.0-9A-Z]*w|\{[^}]*\bpassword\b[^}]*\})/.test(query);
+  }
+  if (driver !== "ldap" || (path !== undefined && text === undefined)) return false;
+  const binds = [...settings].filter(([name]) => /(^|_)bind$/.test(name)).map(([, value]) => value);
+  const inFile = [...(text ?? "").matchAll(/^[ \t]*auth_bind[ \t]*=[ \t]*(\S+)/gm)].map(([, value = ""]) => value);
+  return ![...binds, ...inFile].some(isYes);
+}
+
+/** Where the master's password was accepted; and 2.4 first compares the master's name, not the user's, with the filter. */
+function isPassedOver({ settings }: Database, dialect: Dialect): boolean {
+  const isFiltered = dialect === "2.4" && (settings.get("username_filter") ?? "") !== "";
+  return isFiltered || settings.get("skip") === "authenticated";
 }
 
 function takesPlain({ settings }: Database): boolean {
-  const mechanisms = (settings.get("mechanisms") ?? settings.get("mechanisms_filter") ?? "").toLowerCase();
+  const members = [...settings].flatMap(([name, value]) => {
+    const [, member] = /^mechanisms_filter\/(.*)$/.exec(name) ?? [];
+    return member !== undefined && isYes(value) ? [member] : [];
+  });
+  const listed = settings.get("mechanisms") ?? settings.get("mechanisms_filter") ?? "";
+  const mechanisms = [listed, ...members].join(" ").trim().toLowerCase();
   return mechanisms === "" || /(^|[\s,])(plain|login)($|[\s,])/.test(mechanisms);
 }
 

@@ -49,19 +49,48 @@ export function masterSeparator(
 
 const stockUsernameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@";
 
-/** A warning where the ACL plugin would show a master user empty mailboxes: it has no rights of its own. */
+/**
+ * The names under which Dovecot may look this master user up: the name itself, with the host's default realm where it has
+ * none, and without a realm where the host cuts it off every login (auth_username_format).
+ */
+export function masterNames(tree: Tree, dialect: Dialect, username: string): string[] {
+  const setting = (name: string) => effective(tree, dialect, name, { protocol: "imap" }).value ?? "";
+  const realm = setting(dialect === "2.3" ? "auth_default_realm" : "auth_default_domain");
+  const format = setting("auth_username_format");
+  const [local = ""] = username.split("@", 1);
+  const isCut =
+    dialect === "2.3"
+      ? /^(%L?n|%\{(username|L?n)\})$/.test(format)
+      : /^%\{ *user *\|( *lower *\|)* *username *(\| *lower *)*\}$/.test(format);
+  const hasRealm = username.includes("@");
+  return [
+    username,
+    ...(!hasRealm && realm !== "" ? [`${username}@${realm}`] : []),
+    ...(hasRealm && isCut ? [local] : []),
+  ];
+}
+
+/**
+ * A warning where the ACL plugin would let a master user open no mailbox: it asks for the master's rights then, and nobody has
+ * given any. 2.3 does so by itself. 2.4 should (`acl_user = %{master_user}`), but finds that name empty (seen in 2.4.1, read in
+ * 2.4.4): there it is so where `acl_user` says so. Without a backend (`acl`, `acl_driver`) the plugin does nothing.
+ */
 export function aclHinders(tree: Tree, dialect: Dialect): string | undefined {
   const plugins = effective(tree, dialect, "mail_plugins", { protocol: "imap" });
   if (!(plugins.value ?? "").split(/[\s,]+/).includes("acl")) return undefined;
-  const cures = dialect === "2.3" ? ["acl_user", "master_user"] : ["acl_user"];
-  const isCured = tree.settings.some(
-    ({ name, blocks }) =>
-      cures.includes(name) &&
-      blocks.every(({ kind, name: of }) => kind === "plugin" || (kind === "protocol" && of === "imap")),
-  );
-  if (isCured) return undefined;
-  const line = dialect === "2.3" ? "plugin { acl_user = %u }" : "acl_user = %{user}";
-  return `mail_plugins${at(plugins.from)} has acl: a master user has no rights on mailboxes of its own and sees none. Set: ${line}`;
+  const last = (name: string): string =>
+    tree.settings.findLast(
+      (setting) =>
+        setting.name === name &&
+        setting.blocks.every(({ kind, name: of }) => kind === "plugin" || (kind === "protocol" && of === "imap")),
+    )?.value ?? "";
+  if (last(dialect === "2.3" ? "acl" : "acl_driver") === "") return undefined;
+  const user = last("acl_user");
+  const isOwner =
+    dialect === "2.3" ? user !== "" || last("master_user") !== "" : /^(%\{ *(user|master_user) *\})?$/.test(user);
+  if (isOwner) return undefined;
+  const cure = dialect === "2.3" ? "acl_user = %u within plugin" : "acl_user = %{user}";
+  return `mail_plugins${at(plugins.from)} has acl, by which the master user has no right on any mailbox and opens none. Set: ${cure}`;
 }
 
 /** Namespaces that a copy of one account should leave out: other people's mail, and mail that is listed twice. */

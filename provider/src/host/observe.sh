@@ -104,7 +104,22 @@ dovecot_part() {
   config=$(printf '%s\n' "$settings" | sed -n '/^# [0-9][^:]*: \//{s/^# [^:]*: //p;q;}')
   config=${config:-/etc/dovecot/dovecot.conf}
   files "$(dovecot_files "$config"; printf '%s\n' "${config%/*}"/pulumi-dovecot-postfix.*)"
+  lookups
   answer sessions doveadm who -1
+}
+
+# lookups: the files that 2.3 keeps the settings of SQL and LDAP in, and of each only how a password is checked: the rest
+# holds passwords.
+lookups() {
+  printf '%s\n' "$settings" | awk '
+    /^passdb/ { path = ""; is = 0 }
+    /^ *driver = (sql|ldap)$/ { is = 1 }
+    /^ *args = \// { path = $NF }
+    /^}/ { if (is && path != "") print path; path = ""; is = 0 }' | sort -u | while IFS= read -r path; do
+    [ -f "$path" ] || continue
+    frame lookups "$path"
+    awk '/^[ \t]*(auth_bind|password_query)[ \t]*=/ { on = 1 } on { print; on = /\\$/ }' <"$path"
+  done
 }
 
 postfix_names='mail_version config_directory daemon_directory queue_directory command_directory mynetworks smtpd_authorized_xclient_hosts

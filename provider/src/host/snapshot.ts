@@ -32,6 +32,8 @@ export interface DovecotFacts {
   readonly configFile: string;
   /** `doveconf -n`: the settings that differ from the defaults. */
   readonly settings: Answer;
+  /** By path: what a file of SQL or LDAP settings (2.3) says about how passwords are checked. */
+  readonly lookups: Readonly<Record<string, string>>;
   readonly running: boolean;
   /** Sessions by service: { imap: 14 }. */
   readonly sessions: Readonly<Record<string, number>>;
@@ -106,6 +108,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const kept: Daemon[] = [];
   const hung: string[] = [];
   const wildcardTransports: string[] = [];
+  const lookupMap = new Map<string, string>();
   const answered = frames.flatMap(({ name, words }) => (name === "answered" ? words : []));
   for (const side of ["host", ...daemons]) {
     if (!answered.includes(side)) throw new HostError(host, `the part of the observation that asks ${side} was ended`);
@@ -156,6 +159,9 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         files.set(file.path, file);
         break;
       }
+      case "lookups":
+        lookupMap.set(words.join(" "), body);
+        break;
       case "wildcard":
         wildcardTransports.push(words.join(" "));
         break;
@@ -171,7 +177,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const markers = Object.fromEntries(markerMap);
   refusePartial(host, frames, named);
 
-  const dovecot = dovecotFacts(named);
+  const dovecot = dovecotFacts(named, Object.fromEntries(lookupMap));
   const postfix = postfixFacts(named, files, wildcardTransports);
   const surroundings = surroundingsOf(named);
   const ledger = (daemon: Daemon, name: string) =>
@@ -232,7 +238,7 @@ function maskedFile([mode = "", uid = "", gid = "", digest = ""]: readonly strin
   return { path, real, mode, owner: `${uid}:${gid}`, text: body.slice(path.length + real.length + 2), sha256: digest };
 }
 
-function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
+function dovecotFacts(named: Record<string, Answer>, lookups: Record<string, string>): DovecotFacts | undefined {
   if (named["dovecot"]?.status !== 0) return undefined;
   const settings = named["doveconf"] ?? { text: "", status: 1 };
   const sessions = new Map<string, number>();
@@ -244,6 +250,7 @@ function dovecotFacts(named: Record<string, Answer>): DovecotFacts | undefined {
     version: named["dovecot"].text,
     configFile: /^# [^:]*: (\S+)/.exec(settings.text)?.[1] ?? "/etc/dovecot/dovecot.conf",
     settings,
+    lookups,
     running: named["sessions"]?.status === 0,
     sessions: Object.fromEntries(sessions),
   };

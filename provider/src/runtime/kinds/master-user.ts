@@ -1,7 +1,7 @@
 // A master user: separator, a named master passdb, and one password file for each service that it may use.
 import { randomBytes } from "node:crypto";
 import { passdbs, masterResult, userdbs } from "../../dovecot/databases.js";
-import { aclHinders, masterSeparator } from "../../dovecot/master-user.js";
+import { aclHinders, masterNames, masterSeparator } from "../../dovecot/master-user.js";
 import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
 import type { Site } from "../../host/planning.js";
@@ -41,7 +41,7 @@ export const masterUser: Kind<Args> = {
   contribute(args, site, change) {
     const dovecot = dovecotSite(site);
     const { tree, dialect, facts } = dovecot;
-    const { host, files } = site.snapshot;
+    const { host } = site.snapshot;
     const chosen = masterSeparator(tree, dialect, args.separator ?? separatorOfOthers(site, change));
     if ("refuse" in chosen) throw refusal(host, chosen.refuse);
     if (args.username.includes(chosen.separator)) {
@@ -50,11 +50,11 @@ export const masterUser: Kind<Args> = {
         "Choose a username without it.",
       );
     }
-    const result = masterResult(passdbs(tree, dialect), userdbs(tree, dialect), (path) => files.get(path)?.text);
+    const result = masterResult(passdbs(tree, dialect), userdbs(tree, dialect), dialect, (path) => facts.lookups[path]);
     if ("refuse" in result) {
       throw new Refusal(
         `${host}: ${result.refuse}.`,
-        "Give Dovecot a passdb that can look its users up (passwd-file, sql), or a userdb that knows them (passwd, passwd-file, sql, ldap).",
+        "Give Dovecot a passdb that can look its users up (passwd-file, sql) and is asked in every login, or a userdb that knows its users (passwd, passwd-file, sql, ldap).",
       );
     }
     const file = site.layout.passwordFile(facts.configFile);
@@ -111,12 +111,7 @@ function passwordLines(args: Args, site: Site, change: Change<Args>, dovecot: Do
       `Name one of: ${served.join(", ")}.`,
     );
   }
-  // With a default realm, a name without one is looked up with it (auth_default_realm, auth_default_domain).
-  const realm = /^auth_default_(?:realm|domain) = (\S+)$/m.exec(dovecot.facts.settings.text)?.[1];
-  const names = [
-    args.username,
-    ...(realm === undefined || args.username.includes("@") ? [] : [`${args.username}@${realm}`]),
-  ];
+  const names = masterNames(dovecot.tree, dovecot.dialect, args.username);
   const nets = args.allowedNetworks ? `allow_nets=${args.allowedNetworks.join(",")}` : "";
   return services.flatMap((service) => {
     const path = `${file}.${service}`;
