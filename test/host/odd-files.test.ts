@@ -1,6 +1,7 @@
 // Odd files: links, other file systems, line ends, bytes that are no text, sizes, what people write between the lines. With the
 // real create, update and remove: it works and ends byte for byte as it began, or is refused before any change.
 import { strict as assert } from "node:assert";
+import { readFileSync } from "node:fs";
 import { createAll, removeAll, same, updateAll } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { login } from "../support/mail-client.js";
@@ -14,6 +15,7 @@ interface Oddity {
   readonly end?: string;
 }
 
+const soaking = process.env["SOAK"] !== undefined;
 const at = "/etc/dovecot/conf.d/98-operator.conf";
 const megabyte = "yes '# One of many lines that an administrator wrote, with \\0 \\\\ and é in it.' | head -c 1048576";
 
@@ -52,8 +54,8 @@ const alone: readonly Oddity[] = [
     make: `sed -i 's/$/\\r/' ${mainCf} ${masterCf} /etc/dovecot/dovecot.conf /etc/dovecot/conf.d/*.conf`,
   },
   {
-    what: "a megabyte of comments in each file",
-    make: `for f in ${mainCf} ${masterCf} /etc/dovecot/dovecot.conf; do ${megabyte} >/tmp/comments; echo >>/tmp/comments; cat $f >>/tmp/comments; cat /tmp/comments >$f; done; rm /tmp/comments`,
+    what: "a megabyte of comments",
+    make: `for f in ${mainCf} /etc/dovecot/dovecot.conf; do ${megabyte} >/tmp/comments; echo >>/tmp/comments; cat $f >>/tmp/comments; cat /tmp/comments >$f; done; rm /tmp/comments`,
   },
   {
     // Where nothing is included, we add a line of our own.
@@ -116,7 +118,7 @@ function promises(debian: Debian): void {
     make: together.map(({ make }) => make).join("\n"),
     end: together.map(({ end }) => end ?? ":").join("\n"),
   };
-  const each = process.env["SOAK"] === undefined ? [] : together;
+  const each = soaking ? together : [];
   for (const oddity of [all, ...each, ...alone]) it(oddity.what, () => whole(oddity));
 
   it("a main.cf that is a mount of its own is not replaced, and says so", async () => {
@@ -149,4 +151,37 @@ function promises(debian: Debian): void {
     console.log(`        observed in ${small} ms without it, ${large} ms with it`);
     assert.ok(large - small < 1000);
   });
+
+  // It takes packages from Debian's mirror, and a minute.
+  if (soaking)
+    it("etckeeper commits at any moment, and finds nothing to commit in the end", async function () {
+      const install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq git etckeeper";
+      await host.write("/etc/resolv.conf", readFileSync("/etc/resolv.conf", "latin1"));
+      const { code } = await host.exec(`(${install}) </dev/null >/dev/null 2>&1`);
+      await host.write("/etc/resolv.conf", "nameserver 127.0.0.1\n");
+      if (code !== 0) this.skip();
+      await host.run("cd /etc; etckeeper init; etckeeper commit first || true; echo >/run/committing");
+      const pristine = await host.files();
+      const commits = host.run(
+        "cd /etc; while [ -e /run/committing ]; do etckeeper unclean && { etckeeper commit meanwhile || echo failed; }; sleep 0.1; done",
+      );
+      const all = await createAll(host);
+      await updateAll(all);
+      await removeAll(all);
+      await host.run("rm /run/committing");
+      assert.doesNotMatch(await commits, /^failed$/m);
+      assert.ok(Number(await host.run("git -C /etc rev-list --count HEAD")) > 2);
+      await host.run("cd /etc; etckeeper unclean && etckeeper commit last || true");
+      assert.equal(
+        await host.run(
+          "cd /etc; git status --porcelain; git diff --stat $(git rev-list --max-parents=0 HEAD) HEAD -- postfix dovecot",
+        ),
+        "",
+      );
+      same(withoutGit(await host.files()), withoutGit(pristine));
+    });
+}
+
+function withoutGit(files: Map<string, string>): Map<string, string> {
+  return new Map([...files].filter(([path]) => !/^\/etc\/\.(git|etckeeper)|^\/run\/committing/.test(path)));
 }
