@@ -107,7 +107,7 @@ function promises(debian: Debian): void {
   const faults = [
     {
       where: "main.cf's networks",
-      script: `postconf -e 'mynetworks = 127.0.0.0/8 ::1/128'`,
+      script: `postconf -e 'smtpd_authorized_verp_clients = 127.0.0.0/8 ::1/128'`,
       words: /expecting "type:name" form instead of "::1\/128"/,
     },
     {

@@ -17,7 +17,9 @@ const sections: Readonly<Record<string, () => Promise<Section>>> = {
     suite({
       title: "Faults of a host",
       what: "Tools that hang, disks that are full or read-only, files that cannot be replaced, daemons that die of new settings: a clear error, the old bytes, mail that works, no debris.",
-      files: ["test/host/faults.test.ts", "test/host/postfix-proof.test.ts", "test/host/unproved.test.ts"],
+      files: ["faults", "hidden-faults", "postfix-proof", "unproved", "odd-files"].map(
+        (name) => `test/host/${name}.test.ts`,
+      ),
     }),
   others: () =>
     suite({

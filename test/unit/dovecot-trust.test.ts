@@ -62,6 +62,25 @@ describe("an operator's block beside ours", () => {
     }
   }
 
+  it("is in the way where it names a host: for which connections it is, only Dovecot knows", () => {
+    const block = "local mail.example.com {\n  login_trusted_networks = 198.51.100.1\n}\n";
+    const kinds = (before: string, after: string, dialect: Dialect) =>
+      outranked(withOurs(before, after, dialect), dialect, [proxy], "/ours", [host]).map(({ kind }) => kind);
+    assert.deepEqual(kinds(block, "", "2.3"), ["named"]);
+    assert.deepEqual(kinds("", block, "2.3"), ["named"]);
+    assert.deepEqual(kinds(block, "", "2.4"), []);
+    assert.deepEqual(kinds("", block, "2.4"), ["named"]);
+    const global = `login_trusted_networks = ${proxy}\n`;
+    for (const dialect of ["2.3", "2.4"] as const) {
+      const trusts = (text: string) =>
+        allTrusted(readTree("/root", new Map([["/root", text]]), dialect), dialect, proxy, []);
+      assert.deepEqual(
+        [trusts(global), trusts(global + block), trusts(global + block.replace("198.51.100.1", proxy))],
+        [true, false, true],
+      );
+    }
+  });
+
   it("is named with its place and the line that cures it", () => {
     const after = "remote 203.0.113.0/24 {\n  protocol imap {\n    login_trusted_networks = 10.0.0.1\n  }\n}\n";
     const [found] = outranked(withOurs("", after, "2.4"), "2.4", [proxy], "/ours", []);

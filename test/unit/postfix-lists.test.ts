@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { elements } from "../../provider/src/postfix/lists.js";
-import { covers, postfixNetwork } from "../../provider/src/postfix/networks.js";
+import { covers, networkFault, postfixNetwork } from "../../provider/src/postfix/networks.js";
 import { beforePermitMynetworks, refusesHelo } from "../../provider/src/postfix/restrictions.js";
 
 describe("the elements of a list value", () => {
@@ -50,6 +50,34 @@ describe("networks as Postfix writes them", () => {
     ]) {
       assert.throws(() => postfixNetwork(bad), RangeError, bad);
     }
+  });
+
+  const unreadable: [element: string, instead: string][] = [
+    ["203.0.113.20/24", "203.0.113.0/24, or 203.0.113.20/32"],
+    ["!203.0.113.20/24", "203.0.113.0/24, or 203.0.113.20/32"],
+    ["[203.0.113.20]/24", "203.0.113.0/24, or 203.0.113.20/32"],
+    ["203.0.113.0/255.255.255.0", "a length up to 32; for the single address, 203.0.113.0/32"],
+    ["203.0.113.0/33", "a length up to 32; for the single address, 203.0.113.0/32"],
+    ["203.0.113.0/", "a length up to 32; for the single address, 203.0.113.0/32"],
+    ["203.0.113/24", "all four before the prefix length"],
+    ["::1/128", "[::1]/128"],
+    ["2001:db8::1", "[2001:db8::1]/128"],
+    ["[2001:db8::1]/64", "[2001:db8::]/64, or [2001:db8::1]/128"],
+    ["[2001:db8::1/64]", "[2001:db8::]/64, or [2001:db8::1]/128"],
+  ];
+  for (const [element, instead] of unreadable) {
+    it(`Postfix cannot read ${element}`, () => {
+      assert.equal(networkFault(element)?.instead, instead);
+    });
+  }
+
+  it("Postfix can read the rest, or it is no address", () => {
+    for (const element of [
+      ...["127.0.0.0/8", "203.0.113.20", "!10.0.0.9", "[::1]/128", "[::1]", "[2001:db8::]/32", "[2001:db8::/64]"],
+      ...["[::ffff:127.0.0.0]/104", "0.0.0.0/0", "203.0.113", "203.0.113.7-9", "bogus/24", "[2001:db8::g]/64"],
+      ...["/etc/postfix/nets", "cidr:/etc/postfix/nets", "inline:{a=b}", "proxy.example.net", ".example.net", "$x"],
+    ])
+      assert.equal(networkFault(element), undefined, element);
   });
 
   const covered: [list: string, network: string, expected: ReturnType<typeof covers>][] = [

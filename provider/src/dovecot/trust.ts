@@ -34,7 +34,10 @@ function wordsOf(line: string): string[] {
 /** Is every connection from the network trusted, whatever it speaks and whichever address of ours it comes to? */
 export function allTrusted(tree: Tree, dialect: Dialect, network: string, localAddresses: readonly string[]): boolean {
   const filters = filtersOf(tree, dialect);
-  return connectionsFrom(network, filters, localAddresses).every((at) => isTrusted(filters, dialect, network, at));
+  return (
+    connectionsFrom(network, filters, localAddresses).every((at) => isTrusted(filters, dialect, network, at)) &&
+    byHostName(filters).every(({ name: own, value }) => own === name && trusted(value, network))
+  );
 }
 
 /** An operator's setting that keeps our `remote` block from taking effect. */
@@ -44,8 +47,11 @@ export interface Outranked {
   line: number;
   /** "remote 10.0.0.0/8 { protocol imap }"; "" for the top level. */
   block: string;
-  /** conflict: Dovecot 2.3 would close every such connection without a greeting. */
-  kind: "wins" | "conflict";
+  /**
+   * conflict: Dovecot 2.3 would close every such connection without a greeting. named: which connections the block is for
+   * only Dovecot knows, which looks its host name up.
+   */
+  kind: "wins" | "conflict" | "named";
   why: string;
   /** What the operator should write, and where. */
   fix: string;
@@ -56,8 +62,8 @@ export interface Outranked {
  * `localAddresses` those the host listens on. Where the operator's own settings already trust a network (allTrusted of the
  * tree without ours), our block for it must not be written: it could only conflict.
  *
- * Blocks that name a host instead of an address, or a local_name, are not judged: what doveconf says of the staged
- * configuration is the proof.
+ * A block that names a host instead of an address may be for any connection: it stands in the way wherever it would outrank
+ * ours, and doveconf, asked for an address, would not tell. A local_name is not judged.
  */
 export function outranked(
   tree: Tree,
@@ -90,8 +96,20 @@ export function outranked(
     for (const at of filters.flatMap((filter) => connectionOf(filter, network) ?? [])) {
       add(network, newConflict(at) ?? [], (setting) => conflicting(network, setting));
     }
+    // 2.4 takes the last block that matches.
+    const first = filters.findIndex(({ settings }) => settings.get(name)?.some(({ file }) => file === ownPath));
+    const stronger = dialect === "2.3" ? filters : filters.slice(Math.max(0, first));
+    for (const setting of byHostName(stronger)) add(network, [setting], (one) => named(network, one));
   }
   return [...found.values()];
+}
+
+/** What blocks for a host's name set, in place of its address. */
+function byHostName(filters: readonly Filter[]): Setting[] {
+  return filters
+    .filter(({ conditions }) => conditions.some(({ never }) => never !== undefined && /^(local|remote) /.test(never)))
+    .flatMap(({ settings }) => [...settings])
+    .flatMap(([key, settings]) => (key === name || key.startsWith(`${name}/`) ? settings : []));
 }
 
 /** The filter's own conditions, if it is one for addresses of the network. */
@@ -132,6 +150,15 @@ function conflicting(network: string, setting: Setting): Outranked {
     kind: "conflict",
     why: `Dovecot 2.3 refuses ${setting.name} from two blocks of which none is the more specific: it would close every connection from ${network} without a greeting`,
     fix: cure,
+  };
+}
+
+function named(network: string, setting: Setting): Outranked {
+  return {
+    ...located(network, setting),
+    kind: "named",
+    why: `Dovecot looks the host name of this block up, so whether it decides for ${network} cannot be foreseen`,
+    fix: `write the host's address in place of its name in the block around ${setting.file}:${setting.line}`,
   };
 }
 

@@ -66,7 +66,7 @@ allowed() {
     dovecot | postfix | surroundings) width=1 ;;
     state | file) width=2 ;;
     postconf) width=3 ;;
-    doveconf | service | lookup) width=4 ;;
+    doveconf | service | lookup | hash) width=4 ;;
     marker) width=5 ;;
     *) return 1 ;;
     esac
@@ -80,6 +80,8 @@ allowed() {
     doveconf) one_of "$dovecot_values" "$4" && { [ -z "$3" ] || of 'a-z0-9.:/= ' "$3"; } ;;
     postconf) one_of "$postfix_values" "$3" ;;
     service) one_of "$postfix_values" "$4" && of ']A-Za-z0-9._:/[-' "$3" ;;
+    # Whether Dovecot knows a scheme; no password of anybody's.
+    hash) once hash && of 'A-Za-z0-9.-' "$3" && [ "$4" = 'any password' ] ;;
     lookup) one_of "$postfix_tables" "$3" ;;
     esac || return 1
     shift "$width"

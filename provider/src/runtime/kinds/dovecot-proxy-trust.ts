@@ -35,7 +35,7 @@ export const dovecotProxyTrust: Kind<Args> = {
       throw new Refusal(
         `${host}: ${obstacles.map(({ file, line, block, why }) => `${file}:${line} (${block || "top level"}) sets ${name}: ${why}`).join("; ")}.`,
         obstacles.map(({ fix }) => fix).join("; and ") +
-          (first?.kind === "conflict" ? "." : ". Then nothing of ours is needed there."),
+          (first?.kind === "wins" ? ". Then nothing of ours is needed there." : "."),
       );
     }
     return {

@@ -34,7 +34,11 @@ export const masterUser: Kind<Args> = {
     return { ...args, password: made ?? randomBytes(24).toString("base64url") };
   },
 
-  records: ({ password }, id) => (password === undefined ? [] : [["hash", id("hash"), scheme, utf8(password)]]),
+  records({ password, passwordHash }, id) {
+    if (password !== undefined) return [["hash", id("hash"), scheme, utf8(password)]];
+    // Whether this Dovecot knows the scheme: with one that it does not, nothing complains before the first login.
+    return passwordHash === undefined ? [] : [["hash", id("hash"), schemeOf(passwordHash), "any password"]];
+  },
 
   queries: () => [{ program: "doveconf", selector: "", name: "auth_master_user_separator", word: "" }],
 
@@ -48,6 +52,12 @@ export const masterUser: Kind<Args> = {
       throw new Refusal(
         `The username holds the separator "${chosen.separator}" of ${host}, so a login could not be split.`,
         "Choose a username without it.",
+      );
+    }
+    if (args.passwordHash !== undefined && (site.answer("hash")?.status ?? 0) !== 0) {
+      throw new Refusal(
+        `Dovecot on ${host} does not know the scheme of \`passwordHash\`, the word in its braces: every login would fail.`,
+        "Name a scheme that `doveadm pw -l` lists there.",
       );
     }
     const result = masterResult(passdbs(tree, dialect), userdbs(tree, dialect), dialect, (path) => facts.lookups[path]);
@@ -84,6 +94,11 @@ export const masterUser: Kind<Args> = {
 /** As clients send it; a text for the host has one char a byte. */
 function utf8(password: string): string {
   return Buffer.from(password, "utf8").toString("latin1");
+}
+
+/** "{SSHA512.b64}..." is of the scheme SSHA512.b64. */
+function schemeOf(hash: string): string {
+  return hash.slice(1, hash.indexOf("}"));
 }
 
 /** The reason ends in what to do about it. */

@@ -5,7 +5,7 @@ import type { Already, Site } from "../../host/planning.js";
 import { withoutOurs } from "../../host/plan.js";
 import type { PostfixFacts, Snapshot } from "../../host/snapshot.js";
 import { elements } from "../../postfix/lists.js";
-import { covers, postfixNetwork } from "../../postfix/networks.js";
+import { covers, networkFault, postfixNetwork } from "../../postfix/networks.js";
 import { parameter } from "../../postfix/parameters.js";
 import { services, type Service } from "../../postfix/services.js";
 
@@ -42,7 +42,36 @@ export function postfixSite({ snapshot }: Site): PostfixSite {
     );
   }
   const smtpd = services(masterCf.text).filter(({ command }) => command.split("/").at(-1) === "smtpd");
+  refuseUnreadable(snapshot.host, { facts, mainCf, masterCf, smtpd });
   return { facts, mainCf, masterCf, smtpd, directory: facts.mainCf.replace(/\/[^/]*$/, "") };
+}
+
+/**
+ * An element that smtpd cannot read takes mail down, or the rest of the list out of force, and a dialogue from the host
+ * itself, which is first in most lists, would not show it. The reload after a change would bring it into force.
+ */
+function refuseUnreadable(host: string, postfix: Omit<PostfixSite, "directory">): void {
+  const { facts, mainCf, masterCf, smtpd } = postfix;
+  const lists = ["mynetworks", "smtpd_authorized_xclient_hosts"].flatMap((name) => [
+    {
+      where: `${name} at ${mainCf.path}:${parameter(mainCf.text, name)?.line ?? 0}`,
+      value: facts.effective[name] ?? "",
+    },
+    ...smtpd.map((one) => ({
+      where: `${name} of ${one.name}/${one.type} at ${masterCf.path}:${one.line}`,
+      value: overrideOf(one, name) ?? "",
+    })),
+  ]);
+  for (const { where, value } of lists) {
+    for (const element of elements(value)) {
+      const fault = networkFault(element);
+      if (fault === undefined) continue;
+      throw new Refusal(
+        `${host}: smtpd cannot read ${element} in ${where}: ${fault.what}. It dies of it or answers "451 Temporary lookup failure", though \`postfix check\` finds nothing.`,
+        `Write ${fault.instead}; then postfix reload.`,
+      );
+    }
+  }
 }
 
 function configFile(snapshot: Snapshot, path: string): ConfigFile | undefined {
