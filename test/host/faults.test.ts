@@ -6,6 +6,7 @@ import { startHost, type Debian, type Host } from "../support/host.js";
 import { login } from "../support/mail-client.js";
 import { saying } from "../support/postfix.js";
 import { create } from "../support/resources.js";
+import { sampled, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
 const mainCf = "/etc/postfix/main.cf";
@@ -19,12 +20,9 @@ interface Fault {
   readonly seconds?: number;
 }
 
-/** `npm test` takes a sample: each fault on one Debian. With SOAK=1 all of them, on both. */
-const soaking = process.env["SOAK"] !== undefined;
-const debians = soaking ? (["bookworm", "trixie"] as const) : (["bookworm"] as const);
 const small = soaking ? ["size=28k", "size=44k", "nr_inodes=8", "nr_inodes=12"] : [];
 
-for (const debian of debians) {
+for (const debian of sampled("bookworm")) {
   describe(`faults of a host on ${debian}`, function () {
     this.timeout(120_000);
     promises(debian);

@@ -27,6 +27,7 @@ import { startHost, type Debian, type Host } from "../support/host.js";
 import { login } from "../support/mail-client.js";
 import { configure, ehlo, holding, keep, mainCf, masterCf, reset, saying, write } from "../support/postfix.js";
 import { create } from "../support/resources.js";
+import { sampled } from "../support/sample.js";
 
 interface Fault {
   readonly fault: string;
@@ -206,7 +207,7 @@ esac`,
   ...(soaking ? slow : []),
 ];
 
-for (const debian of ["bookworm", "trixie"] as const) {
+for (const debian of sampled("trixie")) {
   describe(`faults that the daemons of ${debian} hide`, () => {
     promises(debian);
   });
