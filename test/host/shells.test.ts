@@ -117,7 +117,10 @@ describe("the programs on the host", () => {
       const asked = await inputs("observe");
       assert.ok(asked.length >= 2);
       for (const input of asked) {
-        const [dash, ...others] = await Promise.all(shells.map((shell) => host.run(`${shell} <${input}`)));
+        // A hash has its own salt each time.
+        const answer = async (shell: string) =>
+          (await host.run(`${shell} <${input}`)).replace(/\$6\$[A-Za-z0-9./]+\$[A-Za-z0-9./]+/g, "$6$...");
+        const [dash, ...others] = await Promise.all(shells.map(answer));
         assert.match(dash ?? "", /^[0-9a-f]{32} end$/m);
         for (const other of others) assert.equal(other, dash);
       }
