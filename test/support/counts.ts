@@ -1,4 +1,5 @@
 // What a host's own logs say that was done to it.
+import { isDeepStrictEqual } from "node:util";
 import type { Host } from "./host.js";
 
 export interface Counts {
@@ -14,9 +15,9 @@ export const nothing: Counts = { connections: 0, commands: 0, dovecotReloads: 0,
 
 /** What happened on the host while `work` ran. */
 export async function during<T>(host: Host, work: () => Promise<T>): Promise<{ result: T; counts: Counts }> {
-  const before = await counts(host);
+  const before = await settled(host);
   const result = await work();
-  const after = await counts(host);
+  const after = await settled(host);
   return {
     result,
     counts: {
@@ -26,6 +27,18 @@ export async function during<T>(host: Host, work: () => Promise<T>): Promise<{ r
       postfixReloads: after.postfixReloads - before.postfixReloads,
     },
   };
+}
+
+/** A log is written a moment after what it tells of: read until it says the same twice. */
+async function settled(host: Host): Promise<Counts> {
+  let last = await counts(host);
+  for (const until = Date.now() + 10_000; Date.now() < until;) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const now = await counts(host);
+    if (isDeepStrictEqual(now, last)) break;
+    last = now;
+  }
+  return last;
 }
 
 async function counts(host: Host): Promise<Counts> {
