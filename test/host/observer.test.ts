@@ -97,17 +97,15 @@ for (const debian of sampled("trixie")) {
     });
 
     /** The plan of all five, as a preview makes it. */
-    async function plan(connection: object, only: readonly string[] = Object.keys(args())): Promise<HostPlan> {
+    async function plan(connection: object, kinds: Readonly<Record<string, object>> = args()): Promise<HostPlan> {
       const stack = "organization/mail/test";
       const declared = await Promise.all(
-        Object.entries(args())
-          .filter(([kind]) => only.includes(kind))
-          .map(async ([kind, given]) => {
-            const identity = { kind, owner: `${stack}/${kind}/${kind}` };
-            const { inputs, failures } = await check({} as never, { ...given, connection, identity, drift: [] });
-            assert.deepEqual(failures, []);
-            return inputs;
-          }),
+        Object.entries(kinds).map(async ([kind, given]) => {
+          const identity = { kind, owner: `${stack}/${kind}/${kind}` };
+          const { inputs, failures } = await check({} as never, { ...given, connection, identity, drift: [] });
+          assert.deepEqual(failures, []);
+          return inputs;
+        }),
       );
       const asked = { stack, declared, unknown: [], goes: () => false };
       return planHost({ ...asked, connection: connection as Parameters<typeof planHost>[0]["connection"] });
@@ -166,6 +164,20 @@ for (const debian of sampled("trixie")) {
         );
       });
 
+      it(`asks, with ${user}'s, whether Dovecot knows the scheme of a password's hash`, async () => {
+        const hashed = (scheme: string) => {
+          const passwordHash = `{${scheme}}$6$salt$${"x".repeat(86)}`;
+          return plan(connectionOf(user), { MasterUser: { username: "vmadmin", passwordHash } });
+        };
+        assert.deepEqual(
+          (await hashed("SHA512-CRYPT")).resources.map(({ state }) => state),
+          ["planned"],
+        );
+        const [refused] = (await hashed("NO-SUCH")).resources;
+        assert.equal(refused?.state, "refused");
+        assert.match(refused.reason ?? "", /does not know the scheme of `passwordHash`/);
+      });
+
       it(`changes nothing with ${user}'s, and says so`, async () => {
         const connection = connectionOf(user);
         await unchanged(async () => {
@@ -206,7 +218,7 @@ for (const debian of sampled("trixie")) {
       const owner = { kind: "MasterUser", stack: "test", name: "MasterUser" };
       const mine = await create(host, owner, args().MasterUser);
       const connection = connectionOf("root");
-      assert.match(hostText(await plan(connection, ["MasterUser"])), /: nothing to change\.$/);
+      assert.match(hostText(await plan(connection, { MasterUser: args().MasterUser })), /: nothing to change\.$/);
       await mine.update({ ...args().MasterUser, connection });
       assert.deepEqual(await mine.drift(), []);
       await host.run("echo 'x:{PLAIN}canary-drift' >>/etc/dovecot/pulumi-dovecot-postfix.master.imap");
@@ -222,8 +234,8 @@ for (const debian of sampled("trixie")) {
         input: `${tables}\nmynetworks = 127.0.0.0/8\nproxy_mysql_password = canary-mysql\n`,
       });
       await host.run("touch -d '-5 seconds' /etc/postfix/main.cf");
-      const seen = await plan(connectionOf("root"), ["RelayAcceptance"]);
-      const whole = await plan(host.connection, ["RelayAcceptance"]);
+      const seen = await plan(connectionOf("root"), { RelayAcceptance: args().RelayAcceptance });
+      const whole = await plan(host.connection, { RelayAcceptance: args().RelayAcceptance });
       assert.match(seen.notes.join("\n"), /main\.cf holds secrets that this key may not see .* another digest/);
       assert.notEqual(seen.digest, whole.digest);
       assert.match(JSON.stringify(whole), /canary-inline/, "which a key with a shell sees");

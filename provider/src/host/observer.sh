@@ -80,7 +80,6 @@ allowed() {
     doveconf) one_of "$dovecot_values" "$4" && { [ -z "$3" ] || of 'a-z0-9.:/= ' "$3"; } ;;
     postconf) one_of "$postfix_values" "$3" ;;
     service) one_of "$postfix_values" "$4" && of ']A-Za-z0-9._:/[-' "$3" ;;
-    # Whether Dovecot knows a scheme; no password of anybody's.
     hash) once hash && of 'A-Za-z0-9.-' "$3" && [ "$4" = 'any password' ] ;;
     lookup) one_of "$postfix_tables" "$3" ;;
     esac || return 1
@@ -214,7 +213,11 @@ observer() {
   digest=$(sha256sum <"$0")
   frame observer "${digest%% *}"
   [ "$1" = "${mark}observe.sh $nonce" ] || refuse change
-  case "$newline$heading$newline" in *"$newline# hash$newline"*) refuse change ;; esac
+  # A hash of somebody's password is for a change; the one of no password only asks whether Dovecot knows the scheme.
+  case "$newline$heading$newline" in
+  *"$newline# hash$newline"*"$newline# any password$newline"*) ;;
+  *"$newline# hash$newline"*) refuse change ;;
+  esac
   [ $# -le 4000 ] || refuse question
   shift
   for line in "$@"; do
