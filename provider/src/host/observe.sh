@@ -24,10 +24,16 @@ export PATH LC_ALL
 
 frame() { printf '\n%s %s\n' "$nonce" "$*"; }
 
+# clock: the seconds since the host was started, in $now. The shell does it alone; `date` would be a process each time.
+clock() {
+  read -r now _ </proc/uptime
+  now=${now%%.*}
+}
+
 # No program on the host may make an observation wait: each has its limit, all have one together. Nothing reads from us.
 run() {
-  read -r now _ </proc/uptime # the shell does it alone; `date` would be a process each time
-  left=$((deadline - ${now%%.*}))
+  clock
+  left=$((deadline - now))
   [ "$left" -lt 10 ] || left=10
   [ "$left" -gt 0 ] || return 124
   timeout -s KILL "$left" "$@" </dev/null
@@ -108,14 +114,21 @@ dovecot_part() {
   answer sessions doveadm who -1
 }
 
+# database_files DRIVERS SETTING: the files of Dovecot's passdbs and userdbs of these drivers (2.3), or named by SETTING (2.4;
+# "" for none), from what `dovecot` has read.
+database_files() {
+  printf '%s\n' "$settings" | awk -v drivers="^ *driver = ($1)\$" -v has_path="$2" '
+    /^(passdb|userdb)/ { path = ""; is = 0 }
+    $0 ~ drivers { is = 1 }
+    /^ *args = / { path = $NF; sub(/^.*=/, "", path) }
+    has_path != "" && $1 == has_path { path = $NF; is = 1 }
+    /^}/ { if (is && path != "") print path; path = ""; is = 0 }' | sort -u
+}
+
 # lookups: the files that 2.3 keeps the settings of SQL and LDAP in, and of each only how a password is checked: the rest
 # holds passwords.
 lookups() {
-  printf '%s\n' "$settings" | awk '
-    /^passdb/ { path = ""; is = 0 }
-    /^ *driver = (sql|ldap)$/ { is = 1 }
-    /^ *args = \// { path = $NF }
-    /^}/ { if (is && path != "") print path; path = ""; is = 0 }' | sort -u | while IFS= read -r path; do
+  database_files "sql|ldap" "" | grep "^/" | while IFS= read -r path; do
     [ -f "$path" ] || continue
     frame lookups "$path"
     awk '/^[ \t]*(auth_bind|password_query)[ \t]*=/ { on = 1 } on { print; on = /\\$/ }' <"$path"
@@ -138,15 +151,14 @@ postfix_part() {
   answer postconf postconf $postfix_names
   # shellcheck disable=SC2086
   expanded=$newline$(run postconf -x $postfix_names 2>&1)
-  told expanded "$expanded" 0
+  told expanded "$expanded" "$?"
   config=$(expanded config_directory)
   files "$(printf '%s\n' "$config/main.cf" "$config/master.cf" "$config"/pulumi-dovecot-postfix.*)"
   # What `postfix status` asks, which is a program for a dozen purposes: 0 where master's lock is free, 1 where it runs.
-  frame running
-  run "$(expanded daemon_directory)/master" -t 2>&1
+  said=$(run "$(expanded daemon_directory)/master" -t 2>&1)
   status=$?
   [ "$status" -gt 1 ] || status=$((1 - status))
-  printf '\n%s status %s\n' "$nonce" "$status"
+  told running "$said" "$status"
   for map in $(expanded transport_maps | tr ',' ' '); do
     case $map in
     *:*) [ -z "$(run postmap -q '*' "$map" 2>/dev/null)" ] || { frame wildcard "$map"; } ;;
@@ -239,16 +251,6 @@ marker() {
   esac
 }
 
-# passwd_files: the paths of Dovecot's passwd-file databases, from what `dovecot` has read.
-passwd_files() {
-  printf '%s\n' "${settings-}" | awk '
-    /^(passdb|userdb)/ { path = ""; is = 0 }
-    /^ *driver = passwd-file/ { is = 1 }
-    /^ *args = / { path = $NF; sub(/^.*=/, "", path) }
-    /^ *passwd_file_path = / { path = $NF; is = 1 }
-    /^}/ { if (is && path != "") print path; path = ""; is = 0 }' | sort -u
-}
-
 surroundings_part() {
   frame listening
   awk '$4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
@@ -256,17 +258,16 @@ surroundings_part() {
     frame fail2ban
     grep -hs '^[[:space:]]*ignoreip[[:space:]]*=' /etc/fail2ban/jail.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*
   fi
-  if [ -n "${settings-}" ]; then answer imap doveconf -f protocol=imap auth_mechanisms ssl mail_max_userip_connections; fi
+  if [ -n "$settings" ]; then answer imap doveconf -f protocol=imap auth_mechanisms ssl mail_max_userip_connections; fi
   frame logins
-  passwd_files | while IFS= read -r path; do
+  database_files passwd-file passwd_file_path | while IFS= read -r path; do
     [ ! -f "$path" ] || cut -d : -f 1 -- "$path" | grep -v '^[A-Za-z0-9._@-]*$' | grep '^[^#[:space:]=][^[:space:]=]*$'
   done | head -n 20
 }
 
 query_postconf() {
   if known=$(expanded "$2"); then
-    frame value "$1"
-    printf '%s\n\n%s status 0\n' "$known" "$nonce"
+    told "value $1" "$known" 0
   else
     query "$1" postconf -xh "$2"
   fi
@@ -324,8 +325,8 @@ answers() {
 main() {
   nonce=$1 containers='' expanded='' settings=''
   shift
-  read -r now _ </proc/uptime
-  deadline=$((${now%%.*} + 30))
+  clock
+  deadline=$((now + 30))
   printf '%s\n' "$nonce begin"
   frame host "$(id -u)" "$(for tool in flock timeout sha256sum stat realpath openssl posttls-finger; do command -v $tool >/dev/null || printf ' %s' "$tool"; done)"
   frame addresses
