@@ -61,13 +61,14 @@ fail() {
   return 1
 }
 
-# each PHASE RECORD...: calls PHASE_record for every record of $daemon that takes part in the phase.
+# each PHASE RECORD...: calls PHASE_record for every record of $daemon that takes part in the phase. Records without a
+# transaction before them are of $daemon.
 each() {
-  phase=$1 mine=yes
+  phase=$1 of=$daemon
   shift
   while [ $# -gt 0 ]; do
     case $1 in
-    transaction) words=3 mine=$2 ;;
+    transaction) words=3 of=$2 ;;
     file) words=7 ;;
     gone) words=3 ;;
     check) words=3 ;;
@@ -80,11 +81,11 @@ each() {
     find.transaction | expect.file | expect.gone | save.file | save.gone | save.probe | stage.file | check.check | place.file | place.gone | \
       baseline.probe | living.probe | prove.probe | effective.effective | has.reload | has.flush | has.living)
       # Only its own words: the rest may be megabytes, copied each time.
-      case $mine.$words in
-      yes.1 | "$daemon".1) "${phase}_$1" "$1" ;;
-      yes.3 | "$daemon".3) "${phase}_$1" "$1" "$2" "$3" ;;
-      yes.6 | "$daemon".6) "${phase}_$1" "$1" "$2" "$3" "$4" "$5" "$6" ;;
-      yes.7 | "$daemon".7) "${phase}_$1" "$1" "$2" "$3" "$4" "$5" "$6" "$7" ;;
+      case $of.$words in
+      "$daemon".1) "${phase}_$1" "$1" ;;
+      "$daemon".3) "${phase}_$1" "$1" "$2" "$3" ;;
+      "$daemon".6) "${phase}_$1" "$1" "$2" "$3" "$4" "$5" "$6" ;;
+      "$daemon".7) "${phase}_$1" "$1" "$2" "$3" "$4" "$5" "$6" "$7" ;;
       esac || return 1
       ;;
     esac
@@ -321,18 +322,21 @@ running() {
   esac 2>/dev/null
 }
 
+# log_process: which one logs for Dovecot. Each reload that the master takes starts another.
+log_process() { run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3; }
+
 # The daemons take the signal and go on; a probe that comes at once could still meet a process of before.
 reload_daemon() {
   case $daemon in
   dovecot)
-    before=$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)
+    before=$(log_process)
     run doveadm reload >"$work/said" 2>&1 || { hung $? && echo 'doveadm reload does not end' >"$work/said"; return 1; }
     # A master that cannot use the new settings keeps the old ones and says so in the log alone.
     [ -n "$before" ] || return 0
     clock
     patience=$((now + 4))
     while [ "$now" -lt "$patience" ]; do
-      [ "$before" = "$(run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3)" ] || return 0
+      [ "$before" = "$(log_process)" ] || return 0
       sleep 0.1
       clock
     done

@@ -1,6 +1,7 @@
 // Executes plans on a host: one round trip for all its daemons (commit.sh), and what came of it.
 import type { Link } from "../ssh/link.js";
 import { HostError } from "./errors.js";
+import { isEmpty } from "./ledger.js";
 import { notKnown, runProgram, type Shell } from "./observe.js";
 import type { DaemonPlan } from "./plan.js";
 import { sha256, stateDirectory, type Daemon } from "./snapshot.js";
@@ -37,11 +38,10 @@ export async function commit(
   plans: readonly { plan: DaemonPlan; probes: readonly Probe[] }[],
   readme: string | undefined,
 ): Promise<Outcome[]> {
-  const kept = keepsake();
-  const keep = plans.some(({ plan }) => remains(plan)) && readme !== firstLine(kept);
+  const kept = plans.some(({ plan }) => !isEmpty(plan.ledger)) ? keepsake() : undefined;
   const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
     ["main", nonce],
-    ...(keep ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
+    ...(kept && readme !== firstLine(kept) ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
     ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
     ["finish", stateDirectory],
   ]);
@@ -57,11 +57,6 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
     ["finish", stateDirectory],
   ]);
   refuseLocked(link.label, answer);
-}
-
-/** Whether something of ours is on the host after the plan. */
-function remains({ ledger }: DaemonPlan): boolean {
-  return Object.keys(ledger.contributions).length > 0 || Object.keys(ledger.files).length > 0;
 }
 
 function refuseLocked(host: string, answer: readonly Frame[]): void {

@@ -33,6 +33,11 @@ export interface Ledger {
 
 export const emptyLedger: Ledger = { version: 1, contributions: {}, files: {} };
 
+/** Nothing of ours is on the host. */
+export function isEmpty({ contributions, files }: Ledger): boolean {
+  return Object.keys(contributions).length === 0 && Object.keys(files).length === 0;
+}
+
 export function parseLedger(host: string, text: string | undefined, directory: string): Ledger {
   if (text === undefined) return emptyLedger;
   let ledger: unknown;

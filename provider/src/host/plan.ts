@@ -4,7 +4,15 @@ import type { Dialect } from "../dovecot/dialect.js";
 import { describe } from "./edits.js";
 import { Refusal } from "./errors.js";
 import { formats, type Edit, type Format } from "./formats.js";
-import { emptyLedger, ledgerText, unreadable, type Contribution, type Ledger, type TouchedFile } from "./ledger.js";
+import {
+  emptyLedger,
+  isEmpty,
+  ledgerText,
+  unreadable,
+  type Contribution,
+  type Ledger,
+  type TouchedFile,
+} from "./ledger.js";
 import { linesBack } from "./lines.js";
 import { beforePath, digestOf, sha256, stateDirectory, type Daemon, type HostFile, type Snapshot } from "./snapshot.js";
 
@@ -117,9 +125,8 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   }
 
   const ledger: Ledger = { ...emptyLedger, contributions, files };
-  const forget = Object.keys(contributions).length === 0 && Object.keys(files).length === 0;
   const book = [
-    ...ledgerChange(daemon, "ledger.json", forget ? null : ledgerText(ledger), snapshot),
+    ...ledgerChange(daemon, "ledger.json", isEmpty(ledger) ? null : ledgerText(ledger), snapshot),
     ...ledgerChange(daemon, "ledger.before.json", null, snapshot),
   ];
   const effective = wishes.flatMap((wish) => (wish.contribution ? wish.effective : []));
