@@ -67,7 +67,8 @@ export function networkFault(element: string): { what: string; instead: string }
   return { what: "it has bits set behind its prefix length", instead: `${written(first, size)}, or ${single}` };
 }
 
-function firstAddress(address: ipaddr.IPv4 | ipaddr.IPv6, length: number): string {
+/** The network's own: without the bits behind the prefix length. */
+export function firstAddress(address: ipaddr.IPv4 | ipaddr.IPv6, length: number): string {
   const kept = (index: number) => Math.min(8, Math.max(0, length - index * 8));
   const bytes = address.toByteArray().map((byte, index) => byte & (0xff << (8 - kept(index))) & 0xff);
   return ipaddr.fromByteArray(bytes).toString();
@@ -96,14 +97,7 @@ function parse(text: string): Network | undefined {
 
 function checked(address: ipaddr.IPv4 | ipaddr.IPv6, length: string | undefined, bits: number): Network | undefined {
   const size = length === undefined ? bits : Number(length);
-  return size <= bits && !hasHostBits(address, size) ? [address, size] : undefined;
-}
-
-function hasHostBits(address: ipaddr.IPv4 | ipaddr.IPv6, length: number): boolean {
-  return address.toByteArray().some((byte, index) => {
-    const kept = Math.min(8, Math.max(0, length - index * 8));
-    return (byte & (0xff >> kept)) !== 0;
-  });
+  return size <= bits && firstAddress(address, size) === address.toString() ? [address, size] : undefined;
 }
 
 function contains([outer, outerLength]: Network, [inner, innerLength]: Network): boolean {

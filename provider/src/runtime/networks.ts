@@ -1,6 +1,7 @@
 // Addresses and networks as users write them, brought into one form: sorted, deduplicated, each as CIDR.
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { firstAddress } from "../postfix/networks.js";
 
 /** The widest networks that may be trusted: a subnet, not half the internet. */
 export const widest = { 4: 16, 6: 48 } as const;
@@ -55,11 +56,4 @@ export function addressIn(network: string): string {
 interface Network {
   readonly parsed: ipaddr.IPv4 | ipaddr.IPv6;
   readonly prefix: number;
-}
-
-function firstAddress(address: ipaddr.IPv4 | ipaddr.IPv6, prefix: number): string {
-  const bytes = address
-    .toByteArray()
-    .map((byte, index) => byte & ~(0xff >> Math.min(8, Math.max(0, prefix - index * 8))) & 0xff);
-  return ipaddr.fromByteArray(bytes).toString();
 }
