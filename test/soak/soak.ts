@@ -2,7 +2,7 @@
 // docs/reliability.md, and ends with status 1 where anything failed.
 //   SOAK_STRIDE=7   only every 7th step of a commit is cut     SOAK_ONLY=cuts   one section, and nothing is written
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { stopAll } from "../support/host.js";
 import { cuts } from "./cuts.js";
@@ -70,8 +70,10 @@ async function main(): Promise<void> {
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
   const where = `on ${cpus().length} cores, with hosts of Debian 12 and 13`;
   const text = report(done, `commit ${commit}, ${day}, in ${minutes} minutes ${where}`);
-  if (only === undefined) writeFileSync("docs/reliability.md", text);
-  else log(text);
+  if (only === undefined) {
+    mkdirSync("docs", { recursive: true });
+    writeFileSync("docs/reliability.md", text);
+  } else log(text);
   process.exitCode = done.some(({ failures }) => failures.length > 0) ? 1 : 0;
 }
 
