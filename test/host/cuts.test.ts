@@ -4,10 +4,9 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { script } from "../../provider/src/host/wire.js";
 import { startHost, type Debian } from "../support/host.js";
-import { describeCut, operations, Patient, random, type Kind } from "../support/cuts.js";
+import { describeCut, operations, Patient, random, seed, type Kind } from "../support/cuts.js";
 
 const debians: readonly Debian[] = ["bookworm", "trixie"];
-const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
 const budgetMs = 35_000;
 const most = 15;
 const kinds: readonly Kind[] = [

@@ -24,10 +24,10 @@
 import { strict as assert } from "node:assert";
 import { same } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
-import { login } from "../support/mail-client.js";
-import { configure, ehlo, holding, keep, mainCf, masterCf, reset, saying, write } from "../support/postfix.js";
+import { serves } from "../support/mail-client.js";
+import { configure, holding, keep, mainCf, masterCf, reset, saying, write } from "../support/postfix.js";
 import { create } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { sampled, soaking } from "../support/sample.js";
 
 interface Fault {
   readonly fault: string;
@@ -39,7 +39,6 @@ interface Fault {
   readonly said: readonly RegExp[];
 }
 
-const soaking = process.env["SOAK"] !== undefined;
 const operatorFile = "/etc/dovecot/conf.d/99-zzz-operator.conf";
 const fragment = "/etc/dovecot/conf.d/99-zz-pulumi-dovecot-postfix.conf";
 const dovecotAtFirst = "/opt/mailhost/dovecot-at-first";
@@ -233,11 +232,6 @@ function promises(debian: Debian): void {
   };
   afterEach(restore);
 
-  const serves = async (): Promise<void> => {
-    assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", ["alice@example.com", "alicepassword"]));
-    for (const port of [25, 587]) assert.match(await ehlo({ at: host }, "127.0.0.1", port), /^250 /m);
-  };
-
   const failure = async (kind: string, args: Record<string, unknown>): Promise<string> => {
     let message = "";
     await saying(() =>
@@ -271,21 +265,21 @@ function promises(debian: Debian): void {
       await meets(fault, /Nothing was changed/);
       // What we refuse to touch its administrator mends.
       await restore();
-      await serves();
+      await serves(host);
     });
   }
 
   for (const fault of undone.filter(here)) {
     it(`by the proof: ${fault.fault}`, async () => {
       await meets(fault, /The old files are back and \w+ answers again/);
-      await serves();
+      await serves(host);
     });
   }
 
   it("an IPv6 server goes into mynetworks in brackets, and smtpd lives", async () => {
     await holding(host, { kind: "RelayAcceptance" }, { servers: ["2001:db8::20"] }, async ({ outs }) => {
       assert.ok((outs["mynetworks"] as string[]).includes("[2001:db8::20]/128"));
-      await serves();
+      await serves(host);
     });
   });
 

@@ -7,11 +7,10 @@ import { startHost, type Host } from "../support/host.js";
 import { canary, hostileText, oddPassword, oddRecipient, oddUsername } from "../support/hostile.js";
 import { login } from "../support/mail-client.js";
 import { create } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { sampled, soaking } from "../support/sample.js";
 
 const separators = Array.from("%;|&!?^~*=+,/");
 /** `npm run soak` takes more of each. */
-const soaking = process.env["SOAK"] !== undefined;
 const count = soaking ? 100 : 16;
 const rounds = soaking ? separators : separators.slice(0, 2);
 

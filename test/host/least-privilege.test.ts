@@ -27,12 +27,9 @@ for (const debian of sampled("trixie")) {
 
     /** Claims another client's address over IMAP; resolves to the address that Dovecot believed. */
     async function believed(client: Host, claimed: string): Promise<string> {
-      await client.dialogue({ host: source.address, port: 993, tls: "implicit" }, async (imap) => {
-        await imap.send(`a ID ("x-originating-ip" "${claimed}" "x-originating-port" "4711")`);
-        await imap.expect(/^a OK/m);
-        await imap.send("b LOGIN bob@example.com bobpassword");
-        await imap.expect(/^b OK/m);
-      });
+      const claim = [`i ID ("x-originating-ip" "${claimed}" "x-originating-port" "4711")`, /^i OK/m] as const;
+      const bob = ["bob@example.com", "bobpassword"] as const;
+      assert.ok(await login({ client, to: source.address }, "imap", bob, { first: [claim] }));
       const real = client.address.replaceAll(".", "\\.");
       const line = await logged(source, new RegExp(`user=<bob@.*rip=(${claimed.replaceAll(".", "\\.")}|${real}),`));
       return /rip=([^,]+)/.exec(line)?.[1] ?? "";

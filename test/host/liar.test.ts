@@ -16,10 +16,9 @@ import { unprintable } from "../support/hostile.js";
 import { endless, fileCount, fileSize, Liar, lies, numbers, silent, type Program } from "../support/liar.js";
 import { saying } from "../support/postfix.js";
 import { create } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { sampled, soaking } from "../support/sample.js";
 
 /** `npm test` takes a sample, another one on each Debian; `npm run soak` takes all. */
-const soaking = process.env["SOAK"] !== undefined;
 const debians = sampled("bookworm");
 const seconds = 30;
 const mebibyte = 1024 * 1024;

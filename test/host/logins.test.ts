@@ -1,5 +1,6 @@
 // Logins as administrators really have them: not root, noisy, restricted. The whole way, against a mail host.
 import { strict as assert } from "node:assert";
+import { addAdministrator, sudoers } from "../support/administrator.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { create } from "../support/resources.js";
 
@@ -12,10 +13,8 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
 
     before(async () => {
       host = await startHost(debian);
-      await host.run(`useradd --create-home --shell /bin/bash admin && echo 'admin:adminpassword' | chpasswd
-        install -d -o admin -g admin -m 700 /home/admin/.ssh
-        install -o admin -g admin -m 600 /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
-        useradd --create-home --shell /usr/sbin/nologin guest && echo 'guest:guestpassword' | chpasswd
+      await addAdministrator(host, "adminpassword");
+      await host.run(`useradd --create-home --shell /usr/sbin/nologin guest && echo 'guest:guestpassword' | chpasswd
         cp -a /home/admin/.ssh /home/guest/.ssh && chown -R guest:guest /home/guest/.ssh`);
       pristine = await files();
     });
@@ -29,41 +28,39 @@ for (const debian of ["bookworm", "trixie"] satisfies Debian[]) {
     const files = async () => new Map([...(await host.files())].filter(([path]) => !path.startsWith("/run/sudo")));
     const relay = (connection: object) => create(host, { kind: "RelayAcceptance" }, { connection, servers });
     const admin = () => ({ ...host.connection, user: "admin" });
-    const sudoers = (line: string) =>
-      host.run(`echo '${line}' >/etc/sudoers.d/admin && chmod 440 /etc/sudoers.d/admin`);
 
     it("who is not root is told to become root", async () => {
       await assert.rejects(relay(admin()), /is not root.*\n.*become: true/s);
     });
 
     it("become uses sudo without a password", async () => {
-      await sudoers("admin ALL=(root) NOPASSWD: ALL");
+      await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
       const resource = await relay({ ...admin(), become: true });
       assert.match(await host.run("postconf -h mynetworks"), /203\.0\.113\.20\/32/);
       await resource.remove();
     });
 
     it("a sudo that asks for a password gets becomePassword, or is named", async () => {
-      await sudoers("admin ALL=(root) ALL");
+      await sudoers(host, "admin ALL=(root) ALL");
       await assert.rejects(relay({ ...admin(), become: true }), /sudo asks for a password.*becomePassword/s);
       const resource = await relay({ ...admin(), becomePassword: "adminpassword" });
       await resource.remove();
     });
 
     it("a sudo that demands a terminal is named", async () => {
-      await sudoers("Defaults:admin requiretty\nadmin ALL=(root) NOPASSWD: ALL");
+      await sudoers(host, "Defaults:admin requiretty\nadmin ALL=(root) NOPASSWD: ALL");
       await assert.rejects(relay({ ...admin(), become: true }), /sudo demands a terminal.*requiretty/s);
     });
 
     it("what a noisy .bashrc prints is not taken for an answer", async () => {
-      await sudoers("admin ALL=(root) NOPASSWD: ALL");
+      await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
       await host.run("echo 'echo Welcome to mail.example.com; echo oh no >&2' >/home/admin/.bashrc");
       const resource = await relay({ ...admin(), become: true });
       await resource.remove();
     });
 
     it("a forced command and a restricted shell are named, and nothing is written", async () => {
-      await sudoers("admin ALL=(root) NOPASSWD: ALL");
+      await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
       const keys = "/home/admin/.ssh/authorized_keys";
       // Another connection than before: one that is open is kept.
       await host.run(`sed -i 's|^|command="echo only backups here" |' ${keys}`);

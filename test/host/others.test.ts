@@ -1,14 +1,13 @@
 // Others work on the same host: another stack, an administrator, a backup that is played back, a hand that deletes the ledger.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, noOrder, order, random, removeAll, same } from "../support/cuts.js";
+import { createAll, instrumented, noOrder, order, random, removeAll, same, seed } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { sampled, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
 const mainCf = "/etc/postfix/main.cf";
-const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
 
 for (const debian of sampled("bookworm")) {
   describe(`others on the same host, ${debian}`, () => {
@@ -94,7 +93,7 @@ function promises(debian: Debian): void {
       "clear_journal",
       "forget_empty",
     ];
-    const every = process.env["SOAK"] === undefined ? 4 : 1;
+    const every = soaking ? 1 : 4;
     for (const step of steps.filter((_, n) => n % every === seed % every)) {
       await order(host, "postfix", step, "group");
       await createAll(host).catch(() => undefined);

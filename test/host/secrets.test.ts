@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { MailSource } from "pulumi-dovecot-postfix";
+import { addAdministrator, sudoers } from "../support/administrator.js";
 import { startHost, type Host } from "../support/host.js";
 import { sampled } from "../support/sample.js";
 import { createStack } from "../support/stack.js";
@@ -28,10 +29,8 @@ for (const debian of sampled("trixie")) {
 
     it("turn up nowhere: not in what is printed or stored, nor in any process, log or file", async function () {
       this.timeout(240_000);
-      await host.run(`useradd --create-home --shell /bin/bash admin && echo 'admin:${becomePassword}' | chpasswd
-        install -d -o admin -g admin -m 700 /home/admin/.ssh
-        install -o admin -g admin -m 600 /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
-        echo 'admin ALL=(root) ALL' >/etc/sudoers.d/admin && chmod 440 /etc/sudoers.d/admin`);
+      await addAdministrator(host, becomePassword);
+      await sudoers(host, "admin ALL=(root) ALL");
       const { privateKey } = host.connection;
       const connection = { ...host.connection, user: "admin", becomePassword };
       const key = privateKey.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----"));

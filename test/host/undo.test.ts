@@ -1,17 +1,16 @@
 // Undo without Pulumi: what root finds beside the ledger, on a host whose state is lost, and what Pulumi makes of it afterwards.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, random, removeAll, resources, same } from "../support/cuts.js";
+import { createAll, instrumented, random, removeAll, resources, same, seed } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
-import { login } from "../support/mail-client.js";
-import { arrives, ehlo, mainCf, saying, send } from "../support/postfix.js";
+import { serves } from "../support/mail-client.js";
+import { arrives, mainCf, saying, send } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { sampled, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
 const dovecotConf = "/etc/dovecot/dovecot.conf";
 const undo = `${state}/undo`;
-const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
-const kills = process.env["SOAK"] === undefined ? 3 : 40;
+const kills = soaking ? 40 : 3;
 /** No part of any of them may be printed. */
 const hashes = resources("a").flatMap(([, { passwordHash }]) =>
   typeof passwordHash === "string" ? [passwordHash] : [],
@@ -40,11 +39,6 @@ function promises(debian: Debian): void {
     assert.equal(ended, code, said);
     for (const hash of hashes) assert.ok(!said.includes(hash.slice(-40)), "a password hash was printed");
     return said;
-  }
-
-  async function serves(): Promise<void> {
-    assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", ["alice@example.com", "alicepassword"]));
-    for (const port of [25, 587]) assert.match(await ehlo({ at: host }, "127.0.0.1", port), /^250 /m);
   }
 
   const other = () =>
@@ -81,7 +75,7 @@ function promises(debian: Debian): void {
       assert.match(said, /^dovecot: taken out, and reloaded/m, shell);
       assert.match(said, /^postfix: taken out, and reloaded/m, shell);
       same(await host.files(), pristine);
-      await serves();
+      await serves(host);
       assert.match((await all[0]?.drift())?.join("\n") ?? "", /the ledger on the host does not know this resource/);
       const { report } = await saying(() => removeAll(all));
       assert.match(report, /dovecot: already so, nothing written; postfix: already so, nothing written/);
@@ -111,7 +105,7 @@ function promises(debian: Debian): void {
       assert.match(said, new RegExp(`${file}: edited since; the edit stays`));
     await run(`${undo} --yes`);
     assert.equal(await host.read("/etc/dovecot/99-zz-pulumi-dovecot-postfix.conf"), "# edited\n");
-    await serves();
+    await serves(host);
     await removeAll(all);
     await host.run(`sed -i 1d ${dovecotConf}; sed -i 4d ${mainCf}; rm /etc/dovecot/99-zz-pulumi-dovecot-postfix.conf`);
     same(await host.files(), prepared);
@@ -134,11 +128,11 @@ function promises(debian: Debian): void {
     const now = await host.files();
     for (const [path, file] of written) if (/\/postfix\//.test(path)) assert.equal(now.get(path), file, path);
     assert.equal(await host.run(`ls ${state}`), "README\npostfix\nundo\n");
-    await serves();
+    await serves(host);
 
     await host.run(`sed -i 's| 203.0.113.20/32||' ${mainCf}`);
     await run(`${undo} --yes --by-hand`);
-    await serves();
+    await serves(host);
     await removeAll(all);
     await host.run(`sed -i 's/ 192.0.2.77//' ${mainCf}`);
     same(await host.files(), pristine);
@@ -156,10 +150,10 @@ function promises(debian: Debian): void {
     assert.match(said, /^postfix: failed \(reload\), so nothing of it is taken out:\n[^]*fatal: the test refuses/m);
     assert.match(said, /^dovecot: taken out/m);
     same(await host.files(["/etc/postfix", `${state}/postfix`]), written);
-    await serves();
+    await serves(host);
     await host.run("rm /usr/local/sbin/postfix");
     await run(`${undo} --yes`);
-    await serves();
+    await serves(host);
     same(await host.files(), pristine);
     await removeAll(all);
     same(await host.files(), pristine);
@@ -173,7 +167,7 @@ function promises(debian: Debian): void {
     assert.match(said, /^postfix: taken out/m);
     await host.run("rm /etc/dovecot/conf.d/50-broken.conf");
     await run(`${undo} --yes`);
-    await serves();
+    await serves(host);
     same(await host.files(), pristine);
   });
 
@@ -215,7 +209,7 @@ function promises(debian: Debian): void {
         .split(":");
       const order = `${where} ${1 + Math.floor(draw() * Number(count))} ${["program", "side", "midway"][n % 3] ?? ""}`;
       const all = await cut(order);
-      await serves();
+      await serves(host);
       // With the kill at its very end there is nothing left to run.
       await host.run(`rm -f /opt/fault/*; [ ! -e ${undo} ] || ${undo} --yes`);
       await removeAll(all);
