@@ -61,6 +61,10 @@ export async function createStack(program: Program, options: StackOptions = {}):
       envVars: { ...isolated(directory, engine), ...options.env },
     },
   );
+  // After each operation the Automation API would ask the CLI three times for what the output tells, too: a second each time.
+  const { outputs } = stack;
+  stack.outputs = () => Promise.resolve({});
+  stack.info = () => Promise.resolve(undefined);
   const flags = { color: "never", ...(options.parallel && { parallel: options.parallel }) } as const;
   let current = program;
 
@@ -77,7 +81,7 @@ export async function createStack(program: Program, options: StackOptions = {}):
     destroy: () => summarized(stack.destroy(flags)),
     // Not `stack export`: the Automation API asks it for the secrets in the clear.
     exportState: () => readFile(join(directory, "state/.pulumi/stacks", project, `${name}.json`), "utf8"),
-    outputs: () => stack.outputs(),
+    outputs: () => outputs.call(stack),
     remove: () => {
       removeDirectory(directory);
     },
@@ -125,11 +129,25 @@ function isolated(directory: string, engine: Engine): Record<string, string> {
   };
 }
 
-async function summarized(
-  operation: Promise<{ stdout: string; stderr: string; summary: { resourceChanges?: OpMap } }>,
-): Promise<Operation> {
-  const { stdout, stderr, summary } = await operation;
-  return { stdout, stderr, changes: summary.resourceChanges ?? {} };
+async function summarized(operation: Promise<{ stdout: string; stderr: string }>): Promise<Operation> {
+  const { stdout, stderr } = await operation;
+  return { stdout, stderr, changes: changesIn(stdout) };
+}
+
+/** What the engine calls each of its words in the summary of an operation. */
+const kinds: Readonly<Record<string, keyof OpMap>> = {
+  created: "create",
+  updated: "update",
+  deleted: "delete",
+  replaced: "replace",
+  unchanged: "same",
+};
+
+/** From the last lines: "Resources:", then "    + 6 created" or "    6 unchanged". */
+function changesIn(stdout: string): OpMap {
+  const [, summary = ""] = stdout.split(/^Resources:\s*$/m);
+  const lines = summary.matchAll(/^ +(?:\S+ )?(\d+) (\w+)$/gm);
+  return Object.fromEntries([...lines].flatMap(([, n, word = ""]) => (kinds[word] ? [[kinds[word], Number(n)]] : [])));
 }
 
 function outputsOf(program: Program): () => Promise<Record<string, unknown>> {

@@ -186,7 +186,7 @@ describe("check", () => {
     ["DovecotProxyTrust", { connection: { host: "a", port: "22" } }, /^connection\.port must be of type number$/],
     ["DovecotProxyTrust", { connection: { host: "a", port: 0 } }, /^connection\.port must be 1 or more$/],
     ["DovecotProxyTrust", { connection: { host: "a", port: 65536 } }, /^connection\.port must be 65535 or less$/],
-    ["DovecotProxyTrust", { connection: { host: "a", port: 2.5 } }, /^connection\.port must be of type int$/],
+    ["DovecotProxyTrust", { connection: { host: "a", port: 2.5 } }, /^connection\.port must be of type integer$/],
     [
       "DovecotProxyTrust",
       { connection: { host: "a", proxy: { user: "b" } } },

@@ -1,5 +1,5 @@
 // check: validates the arguments before anything else. Called in previews, too, where values may be unknown.
-import { z } from "zod";
+import { z } from "zod/v3";
 import { contradictions, schemas } from "./schemas.js";
 import type { Inputs } from "./kind.js";
 
@@ -23,7 +23,7 @@ export function checkInputs(news: Inputs, inputs: Inputs): { inputs: Inputs; fai
       failures: [{ property: "", reason: `${kind} is not a resource of this release: update the package` }],
     };
   const known = Object.fromEntries(Object.entries(shape).filter(([name]) => !holdsUnknown(news[name])));
-  const parsed = z.looseObject(known).safeParse(news, { error: whatToWrite });
+  const parsed = z.object(known).passthrough().safeParse(news, { errorMap: whatToWrite });
   // The engine prints the value of a property that a failure names, secret or not: so the name goes into the reason.
   if (!parsed.success) return { inputs, failures: parsed.error.issues.map(reasonOf) };
   const contradiction = contradictions[kind]?.(parsed.data);
@@ -32,10 +32,12 @@ export function checkInputs(news: Inputs, inputs: Inputs): { inputs: Inputs; fai
 }
 
 /** Where a schema has no words of its own. */
-const whatToWrite: z.core.$ZodErrorMap = (issue) => {
+const whatToWrite: z.ZodErrorMap = (issue, { defaultError }) => ({ message: wordsFor(issue) ?? defaultError });
+
+function wordsFor(issue: z.ZodIssueOptionalMessage): string | undefined {
   switch (issue.code) {
     case "invalid_type":
-      if (issue.input === undefined) return "must be given";
+      if (issue.received === "undefined") return "must be given";
       return issue.expected === "array" ? "must be a list" : `must be of type ${issue.expected}`;
     case "too_small":
       return `must be ${issue.minimum} or more`;
@@ -44,10 +46,10 @@ const whatToWrite: z.core.$ZodErrorMap = (issue) => {
     default:
       return undefined;
   }
-};
+}
 
-function reasonOf(issue: { path: PropertyKey[]; message: string }): Failure {
-  const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+function reasonOf(issue: { path: (string | number)[]; message: string }): Failure {
+  const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${part}`)).join("");
   return { property: "", reason: `${path.replace(/^\./, "")} ${issue.message}` };
 }
 
