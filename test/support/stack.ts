@@ -62,7 +62,7 @@ export async function createStack(program: Program, options: StackOptions = {}):
     },
   );
   // After each operation the Automation API would ask the CLI three times for what the output tells, too: a second each time.
-  const { outputs } = stack;
+  const outputs = stack.outputs.bind(stack);
   stack.outputs = () => Promise.resolve({});
   stack.info = () => Promise.resolve(undefined);
   const flags = { color: "never", ...(options.parallel && { parallel: options.parallel }) } as const;
@@ -81,7 +81,7 @@ export async function createStack(program: Program, options: StackOptions = {}):
     destroy: () => summarized(stack.destroy(flags)),
     // Not `stack export`: the Automation API asks it for the secrets in the clear.
     exportState: () => readFile(join(directory, "state/.pulumi/stacks", project, `${name}.json`), "utf8"),
-    outputs: () => outputs.call(stack),
+    outputs,
     remove: () => {
       removeDirectory(directory);
     },
