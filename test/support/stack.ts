@@ -146,7 +146,7 @@ const kinds: Readonly<Record<string, keyof OpMap>> = {
 /** From the last lines: "Resources:", then "    + 6 created" or "    6 unchanged". */
 function changesIn(stdout: string): OpMap {
   const [, summary = ""] = stdout.split(/^Resources:\s*$/m);
-  const lines = summary.matchAll(/^ +(?:\S+ )?(\d+) (\w+)$/gm);
+  const lines = summary.matchAll(/^ +(?:[^\s\d]+ ?)?(\d+) (\w+)$/gm);
   return Object.fromEntries([...lines].flatMap(([, n, word = ""]) => (kinds[word] ? [[kinds[word], Number(n)]] : [])));
 }
 
