@@ -40,6 +40,7 @@ describe("an observation", () => {
     ...[frame("sessions", [], "username proto\na imap\nb constructor\nc __proto__\n"), status],
     ...[frame("answered", ["dovecot"]), frame("postconf", [], "mail_version = 3.10"), status],
     ...[frame("expanded", [], "mail_version = 3.10"), status, frame("running"), status, frame("answered", ["postfix"])],
+    frame("answered", ["values"]),
   ];
 
   it("counts sessions of any name", () => {

@@ -203,6 +203,7 @@ place_gone() {
 # --- probes: a service lives when it greets and answers.
 # probe_once KIND HOST PORT MODE: prints the dialogue.
 probe_once() {
+  ulimit -f 128 # 64 KiB: no answer has to be that long
   case $1 in
   smtp)
     level='-l may' patience=4 limit=run
@@ -227,16 +228,18 @@ tls() {
   SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null timeout -s KILL 4 openssl s_client -quiet -connect "$@" 2>&1 9<&-
 }
 
-# lives KIND FILE: judges a dialogue. posttls-finger exits 0 whatever happens, and tells of a good session only its TLS, and
-# what it dislikes in main.cf.
+# lives KIND FILE: judges a dialogue, by the shell alone. posttls-finger exits 0 whatever happens, and tells of a good session
+# only its TLS, and what it dislikes in main.cf.
 lives() {
-  case $1 in
-  smtp) [ -f "$2" ] && ! grep -qvE 'TLS connection established to|subject_CN=|certificate|warning: /' "$2" ;;
-  imap) grep -q '^b OK' "$2" ;;
-  pop3) grep -q '^+ ' "$2" ;;
-  sieve) grep -q '^OK ' "$2" ;;
-  auth) grep -qE "doesn't exist|^uid" "$2" ;;
-  esac
+  [ -f "$2" ] || return 1
+  while IFS= read -r line || [ -n "$line" ]; do
+    case $1.$line in
+    smtp.*'TLS connection established to'* | smtp.*subject_CN=* | smtp.*certificate* | smtp.*'warning: /'*) ;;
+    smtp.*) return 1 ;;
+    imap.'b OK'* | pop3.'+ '* | sieve.'OK '* | auth.*"doesn't exist"* | auth.uid*) return 0 ;;
+    esac
+  done <"$2"
+  [ "$1" = smtp ]
 }
 
 baseline_probe() {
@@ -273,7 +276,6 @@ living() {
 }
 # baselines RECORD...: what answers before the change.
 baselines() {
-  wait
   living "$@"
   if [ "$daemon.$dead" = postfix.yes ]; then
     # It may have met the reload of the other side.
@@ -287,7 +289,6 @@ baselines() {
 
 # probes RECORD...: all at once; a second round for what a busy host answered too late.
 probes() {
-  wait
   turn
   for round in 1 2; do
     count=0 awaited='' silent=''
@@ -309,10 +310,10 @@ has_reload() { reload=yes; }
 has_flush() { flush=yes; }
 has_living() { must_live=yes; }
 
-# running: status 0 it does (and the sessions are printed), 124 and more: its tool does not end.
+# running: status 0 it does (and Dovecot's log process is noted), 124 and more: its tool does not end.
 running() {
   case $daemon in
-  dovecot) run doveadm who -1 ;;
+  dovecot) run doveadm process status log >"$work/log" ;;
   # What `postfix status` asks, which is a program for a dozen purposes: status 1 where master's lock is held.
   postfix)
     run "$(run postconf -h daemon_directory)/master" -t
@@ -322,22 +323,28 @@ running() {
   esac 2>/dev/null
 }
 
-# log_process: which one logs for Dovecot. Each reload that the master takes starts another.
-log_process() { run doveadm process status log 2>/dev/null | tail -n 1 | cut -d' ' -f3; }
+# log_process: the one that `running` has noted, in $log. Each reload that the master takes starts another.
+log_process() {
+  log=''
+  while read -r _ id _; do log=$id; done <"$work/log"
+}
 
 # The daemons take the signal and go on; a probe that comes at once could still meet a process of before.
 reload_daemon() {
   case $daemon in
   dovecot)
-    before=$(log_process)
+    log_process
+    before=$log
     run doveadm reload >"$work/said" 2>&1 || { hung $? && echo 'doveadm reload does not end' >"$work/said"; return 1; }
     # A master that cannot use the new settings keeps the old ones and says so in the log alone.
     [ -n "$before" ] || return 0
     clock
     patience=$((now + 4))
     while [ "$now" -lt "$patience" ]; do
-      [ "$before" = "$(log_process)" ] || return 0
-      sleep 0.1
+      running
+      log_process
+      [ "$log" = "$before" ] || return 0
+      sleep 0.05
       clock
     done
     echo 'doveadm reload ends well, but Dovecot goes on with the old settings' >"$work/said"
@@ -345,7 +352,7 @@ reload_daemon() {
     ;;
   postfix)
     run postfix reload >"$work/said" 2>&1 || { hung $? && echo 'postfix reload does not end' >"$work/said"; return 1; }
-    sleep 0.1 9<&- &
+    sleep 0.1
     ;;
   esac
 }
@@ -387,6 +394,15 @@ effective_effective() {
   [ "$status" = 0 ] && [ -z "$6" ] && return 0
   case " $(printf '%s' "$value" | tr ',\n\t' '   ') " in *" $6 "*) return 0 ;; esac
   fail effective "$5 does not hold $6 for ${4:-the host}; it is: $value"
+}
+
+# proved RECORD...: the services are asked while the values are: each waits for its daemon most of the time.
+proved() {
+  (each effective "$@" && printf '' >"$work/in-force") >"$work/values" 9<&- &
+  [ "$reload" != yes ] || probes "$@" || { cat "$work/values"; fail prove "$silent"; return 1; }
+  wait
+  cat "$work/values"
+  [ -e "$work/in-force" ]
 }
 
 # --- the daemons' own words since we began, for an error.
@@ -488,7 +504,7 @@ settle() {
       restart_daemon
       probes "$@"
     else
-      if running >/dev/null || hung $?; then reload_daemon; else restart_daemon; fi
+      if running || hung $?; then reload_daemon; else restart_daemon; fi
       if ! probes "$@" && [ "$daemon" = postfix ]; then
         restart_daemon
         probes "$@"
@@ -553,14 +569,15 @@ transaction() {
   each expect "$@" || return 1
   { mkdir -p -- "$work" && log_mark; } 2>/dev/null || { fail save "cannot write in the ledger's directory $dir (disk full, or read-only?)"; forget_empty; return 1; }
   if [ "$reload" = yes ]; then
-    running >"$work/sessions" || { hung $? && reload=unknown || reload=stopped; }
-    [ "$reload" != unknown ] || { fail running "its own tool does not answer"; forget_empty; return 1; }
+    each baseline "$@"
+    running || { hung $? && reload=unknown || reload=stopped; }
+    [ "$reload" != unknown ] || { fail running "its own tool does not answer"; abandon; return 1; }
   fi
-  [ "$reload" != yes ] || each baseline "$@"
   if ! { save "$@" && stage "$@" && each check "$@"; }; then
     abandon
     return 1
   fi
+  wait
   [ "$reload" != yes ] || baselines "$@"
   if [ "$reload.$must_live" = yes.yes ] && [ "$alive" != yes ] && [ "$count" -gt 0 ]; then
     fail living "$(run doveadm log errors 2>/dev/null | tail -n 3; log_words)"
@@ -571,11 +588,10 @@ transaction() {
   printf '' >"$dir/journal/live"
   within 9
   if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
-    each effective "$@" && { [ "$reload" != yes ] || probes "$@" || fail prove "$silent"; }; then
+    proved "$@"; then
     clear_journal
     [ "$flush.$reload" != yes.no ] || run doveadm auth cache flush >/dev/null 2>&1
     frame committed "$daemon" "$reload"
-    [ ! -s "$work/sessions" ] || awk 'NR > 1 { n[$2]++ } END { for (service in n) print n[service], service }' "$work/sessions"
     forget_empty
   else
     undo_files
@@ -603,7 +619,7 @@ recover() {
   within 10
   reload=$(cat "$dir/journal/reload" 2>/dev/null) || reload=yes
   # A daemon that does not run now may have been stopped by somebody: it is not for us to start it.
-  running >/dev/null || reload=no
+  running || reload=no
   undo_files
   # shellcheck disable=SC2046 # words of our own making
   settle $(cat "$dir/journal/probes")

@@ -22,8 +22,6 @@ export interface Outcome {
   readonly result: "committed" | "changed-meanwhile" | "failed";
   readonly reloaded: boolean;
   readonly stopped: boolean;
-  /** Sessions that the reload met, by service. */
-  readonly sessions: Readonly<Record<string, number>>;
   /** Effective values after the change, by id. */
   readonly values: Readonly<Record<string, string>>;
   /** Services that did not answer before us either. */
@@ -118,14 +116,8 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
     answer.flatMap(({ name, words, body }) => (name === "value" ? [[words[0] ?? "", body.trim()]] : [])),
   );
   const committed = of("committed")[0];
-  const sessions = Object.fromEntries(
-    (committed?.body ?? "").split("\n").flatMap((line) => {
-      const match = /^\s*(\d+) (\S+)$/.exec(line);
-      return match ? [[match[2] ?? "", Number(match[1])]] : [];
-    }),
-  );
   const common = {
-    ...{ daemon, sessions, values },
+    ...{ daemon, values },
     reloaded: committed?.words[1] === "yes",
     stopped: committed?.words[1] === "stopped",
     brokenBefore: of("broken-before").map(({ words, body }) => `${words[1] ?? ""}: ${body.trim()}`),

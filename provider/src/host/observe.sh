@@ -102,9 +102,10 @@ dovecot_files() (
   printf '%s' "$seen"
 )
 
+has_dovecot() { command -v doveconf >/dev/null && command -v dovecot >/dev/null; }
+
 dovecot_part() {
-  command -v doveconf >/dev/null && command -v dovecot >/dev/null || return 0
-  answer dovecot dovecot --version
+  has_dovecot || return 0
   settings=$(run doveconf -n 2>&1)
   told doveconf "$settings" "$?"
   config=$(printf '%s\n' "$settings" | sed -n '/^# [0-9][^:]*: \//{s/^# [^:]*: //p;q;}')
@@ -292,7 +293,7 @@ hash() {
   printf '\n%s status %s\n' "$nonce" "$?"
 }
 
-# answers SIDE RECORD...: to the records of one side: host, dovecot or postfix.
+# answers SIDE RECORD...: to the records of one side: host, dovecot, values (of Dovecot, which need nothing else) or postfix.
 answers() {
   side=$1
   shift
@@ -302,9 +303,10 @@ answers() {
     host.marker) marker "$2" "$3" "$4" "$5" ;;
     host.file) matching "$2" ;;
     dovecot.dovecot) dovecot_part ;;
-    dovecot.doveconf) query_doveconf "$@" ;;
-    dovecot.hash) hash "$2" "$3" "$4" ;;
     dovecot.surroundings) surroundings_part ;;
+    values.dovecot) ! has_dovecot || answer dovecot dovecot --version ;;
+    values.doveconf) query_doveconf "$@" ;;
+    values.hash) hash "$2" "$3" "$4" ;;
     postfix.postfix) postfix_part ;;
     postfix.postconf) query_postconf "$2" "$3" ;;
     postfix.service) query "$2" postconf -Ph "$3/$4" ;;
@@ -331,10 +333,13 @@ main() {
   frame host "$(id -u)" "$(for tool in flock timeout sha256sum stat realpath openssl posttls-finger; do command -v $tool >/dev/null || printf ' %s' "$tool"; done)"
   frame addresses
   { hostname -I 2>/dev/null || ip -o addr show scope global 2>/dev/null | sed 's/.* inet6\{0,1\} \([^/ ]*\).*/\1/'; } | tr -s ' ' '\n'
-  # The two daemons side by side: Postfix's answers wait in the pipe until Dovecot's are out.
+  # Side by side: what one side answers waits in the pipe until the one before it is out.
   answers postfix "$@" | {
-    answers host "$@"
-    answers dovecot "$@"
+    answers values "$@" | {
+      answers host "$@"
+      answers dovecot "$@"
+      cat
+    }
     cat
   }
   frame end

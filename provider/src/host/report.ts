@@ -24,7 +24,7 @@ export function report(
       .map(({ path, after }) => (after === null ? `-${path}` : path));
     return [
       `${plan.daemon}: wrote ${written.length > 0 ? written.join(" ") : "the ledger only"}`,
-      reloadOf(outcome),
+      reloadOf(outcome, snapshot.dovecot?.sessions ?? {}),
       outcome.reloaded ? `${probes.length - outcome.brokenBefore.length} services asked, none got worse` : "",
       outcome.brokenBefore.length > 0 ? `did not answer before either: ${outcome.brokenBefore.join("; ")}` : "",
     ]
@@ -36,10 +36,11 @@ export function report(
   console.log(printable(line.replaceAll("\n", " "), 4000));
 }
 
-function reloadOf(outcome: Outcome): string {
+/** `sessions`: of Dovecot, as observed just before. */
+function reloadOf(outcome: Outcome, sessions: Readonly<Record<string, number>>): string {
   if (outcome.stopped) return "not reloaded (it does not run)";
   if (!outcome.reloaded) return "no reload";
-  const ended = Object.entries(outcome.sessions).map(([service, count]) => `${count} ${service}`);
+  const ended = Object.entries(sessions).map(([service, count]) => `${count} ${service}`);
   if (outcome.daemon === "postfix") return "1 reload (ends no session)";
   return `1 reload (${ended.length === 0 ? "no session was open" : `met ${ended.join(", ")} sessions, which reconnect`})`;
 }

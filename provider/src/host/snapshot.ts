@@ -110,7 +110,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const wildcardTransports: string[] = [];
   const lookupMap = new Map<string, string>();
   const answered = frames.flatMap(({ name, words }) => (name === "answered" ? words : []));
-  for (const side of ["host", ...daemons]) {
+  for (const side of ["host", ...daemons, "values"]) {
     if (!answered.includes(side)) throw new HostError(host, `the part of the observation that asks ${side} was ended`);
   }
   let root = false;
