@@ -31,7 +31,7 @@ export async function cuts(debians: readonly Debian[], stride: number): Promise<
       "one daemon's transaction only, `group`: and of its watchdog, `session`: of sshd's child, `provider`: of the process on " +
       "the client, `silence`: no packet leaves the host any more, `reboot`: the host's plug, `edit`: an administrator edits " +
       "main.cf before the kill, `editing`: and no kill. After each: a whole configuration, daemons that serve and start, and an " +
-      "`up` and a `destroy` that need no help and leave every byte as it was." +
+      "`up` and a `destroy` that need no help and leave every byte as it was. A step that did not come is not counted." +
       (stride === 1 ? "" : ` Every ${stride}th step (SOAK_STRIDE).`),
     head: ["cut", ...operations, "all"],
     rows: kinds.map((kind) => {
@@ -52,8 +52,9 @@ async function patient(debian: Debian, stride: number, made: Cut[]): Promise<str
   for (const [n, cut] of all.entries()) {
     const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1]?.command ?? ""})`;
     try {
-      await patient.cut(cut, { restart: n % 3 === 0 });
+      if (await patient.cut(cut, { restart: n % 3 === 0 })) made.push(cut);
     } catch (error) {
+      made.push(cut);
       lost.push(name);
       console.error(`LOST ${name}: ${error instanceof Error ? error.message : String(error)}`);
       await host.stop();
@@ -61,7 +62,6 @@ async function patient(debian: Debian, stride: number, made: Cut[]): Promise<str
       patient = new Patient(host);
       await patient.examine();
     }
-    made.push(cut);
     if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);
     if (n % 25 === 24) console.error(`${debian}: ${n + 1} of ${all.length} cuts, ${lost.length} lost`);
   }

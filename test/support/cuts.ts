@@ -47,9 +47,11 @@ export interface Cut {
 
 /** The shells in which a commit runs. */
 const shells = ["main", "dovecot", "postfix"] as const;
+type Shell = (typeof shells)[number];
 
 export interface Step {
-  readonly where: (typeof shells)[number];
+  readonly where: Shell;
+  /** As the instrument counts: a daemon's transaction goes on where the main shell was when it began. */
   readonly at: number;
   readonly command: string;
 }
@@ -80,6 +82,7 @@ fault() {
   [ "$done.${"$"}{daemon:-main}" = "no.$where" ] || return 0
   case $at in "$step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
   done=yes
+  echo >${directory}/made
   all=$(doomed "$BASHPID")
   case $kind in
   program) kill -9 $all ;;
@@ -100,12 +103,29 @@ eval "$program"
 `;
 
 /** What the next commit on an instrumented host meets: `at` is a step of that shell, or the first one of a function. */
-export function order(host: Host, where: (typeof shells)[number], at: string | number, kind: Kind | "none") {
-  const files = `${directory}/steps.* ${directory}/reached ${directory}/go`;
+export function order(host: Host, where: Shell, at: string | number, kind: Kind | "none") {
+  const files = `${directory}/steps.* ${directory}/made ${directory}/reached ${directory}/go`;
   return host.run(`rm -f ${files}; echo '${where} ${at} ${kind}' >${directory}/order`);
 }
 
 export const noOrder = (host: Host) => host.run(`rm -f ${directory}/order`);
+
+/** Whether the step that was ordered came: how often a program asks until a daemon answers is not the same each time. */
+export const cutMade = async (host: Host) => (await host.exec(`[ -e ${directory}/made ]`)).code === 0;
+
+/** Resolves where a program stands still, by order, at its step. */
+export const reachedStep = (host: Host) => host.run(`until [ -e ${directory}/reached ]; do sleep 0.02; done`);
+
+/** The steps of the last commit, which nobody cut. */
+export async function stepsMade(host: Host): Promise<Step[]> {
+  const told = await Promise.all(
+    shells.map(async (where) => {
+      const commands = (await host.run(`cat ${directory}/steps.${where} 2>/dev/null || :`)).split("\n").filter(Boolean);
+      return commands.map((command) => ({ where, at: parseInt(command), command: `${where} ${command}` }));
+    }),
+  );
+  return told.flat();
+}
 
 /** Puts the instrument on the host, where it stays: without an order it is a plain sh. */
 export async function instrumented(host: Host): Promise<void> {
@@ -141,6 +161,9 @@ export function same(now: Files, then: Files): void {
   assert.deepEqual(list(now), list(then));
 }
 
+/** Where an administrator's line is to stay in main.cf. */
+const edited = (kind: Kind) => kind === "edit" || kind === "editing";
+
 const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || path.endsWith(".pulumi-new");
 
 /** A host on which cuts are made, one after the other. */
@@ -161,21 +184,18 @@ export class Patient {
       await order(this.host, "main", 0, "none");
       if (operation === "create") all = await createAll(this.host);
       else await (operation === "update" ? updateAll(all) : removeAll(all));
-      const steps = await Promise.all(
-        shells.map(async (where) => {
-          const commands = (await this.host.read(`${directory}/steps.${where}`)).trim().split("\n");
-          return commands.map((command, n) => ({ where, at: n + 1, command: `${where} ${command}` }));
-        }),
-      );
-      this.steps.set(operation, steps.flat());
+      this.steps.set(operation, await stepsMade(this.host));
       this.made.set(operation, await this.host.files());
     }
     assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
     return this.steps;
   }
 
-  /** Makes one cut and checks all that is promised; ends with the host as it was found. */
-  async cut(cut: Cut, options: { restart: boolean }): Promise<void> {
+  /**
+   * Makes one cut and checks all that is promised; ends with the host as it was found. False where the operation had
+   * ended before the step came: nothing was cut then.
+   */
+  async cut(cut: Cut, options: { restart: boolean }): Promise<boolean> {
     const { operation, kind, step } = cut;
     const { host } = this;
     const before = operation === "create" ? [] : await createAll(host);
@@ -190,6 +210,7 @@ export class Patient {
     if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
     else await run().catch(() => undefined);
     await noOrder(host);
+    const made = await cutMade(host);
     await this.alive(old, cut, options.restart);
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
@@ -197,13 +218,14 @@ export class Patient {
     const all = operation === "create" ? await createAll(host) : before;
     if (operation === "update" && step % 2 === 0) await updateAll(all);
     await removeAll(all);
-    await this.pure(kind);
+    await this.pure(made && edited(kind));
+    return made;
   }
 
   /** Nothing of ours is left, and what somebody else did is. */
-  private async pure(kind: Kind): Promise<void> {
+  private async pure(withEdit: boolean): Promise<void> {
     const { host } = this;
-    if (kind === "edit") {
+    if (withEdit) {
       const last = (await host.run("tail -n 1 /etc/postfix/main.cf; sed -i '$d' /etc/postfix/main.cf")).trim();
       assert.equal(last, "# edited by somebody", "the administrator's edit is gone");
     }
@@ -218,7 +240,7 @@ export class Patient {
     await host.run("flock -w 30 /var/lib true");
     const made = this.made.get(operation);
     for (const [path, now] of await host.files()) {
-      if (ours(path) || (kind === "edit" && path === "/etc/postfix/main.cf")) continue;
+      if (ours(path) || (edited(kind) && path === "/etc/postfix/main.cf")) continue;
       const whole = now === old.get(path) || now === made?.get(path);
       assert.ok(whole, `${path} is neither old nor new: ${now}`);
     }
@@ -231,10 +253,11 @@ export class Patient {
 
   private async stopAtStep({ operation, kind }: Cut, run: () => Promise<unknown>): Promise<void> {
     const { host } = this;
-    const reached = host.run(`until [ -e ${directory}/reached ]; do sleep 0.02; done`);
+    /** The step, or the end of an operation that ended before it. */
+    const reached = (ended: Promise<unknown>) => Promise.race([reachedStep(host), ended]);
     if (kind === "reboot") {
       const done = run().catch(() => undefined);
-      await reached;
+      await reached(done);
       await host.reboot();
       await done;
     } else {
@@ -244,11 +267,11 @@ export class Patient {
         { stdio: "ignore" },
       );
       const ended = new Promise((resolve) => child.once("exit", resolve));
-      await reached;
+      await reached(ended);
       child.kill("SIGKILL");
       await ended;
       // Only now the program goes on, with nobody who listens.
-      await host.run(`echo >${directory}/go; rm ${directory}/reached`);
+      await host.run(`echo >${directory}/go; rm -f ${directory}/reached`);
     }
   }
 }
