@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Section } from "./report.js";
 
-interface Suite {
+export interface Suite {
   readonly title: string;
   readonly what: string;
+  /** Of test/, without ".test.ts"; two at a time. */
   readonly files: readonly string[];
   /** Generated cases a property. */
   readonly runs?: number;
@@ -17,14 +18,16 @@ interface Told {
   readonly tests: readonly { readonly file: string; readonly fullTitle: string; readonly err: { message?: string } }[];
 }
 
-export async function suite({ title, what, files, runs }: Suite): Promise<Section> {
+export async function suite({ title, what, files: names, runs }: Suite): Promise<Section> {
+  const files = names.map((name) => `test/${name}.test.ts`);
   const directory = mkdtempSync(join(tmpdir(), "soak-"));
   const output = join(directory, "told.json");
   const tally = join(directory, "cases");
   const args = ["--no-config", "--node-option", "import=tsx", "--require", "test/support/seed.ts"];
-  const how = ["--timeout", "3600000", "--reporter", "json", "--reporter-option", `output=${output}`, "--exit"];
+  const how = ["--timeout", "3600000", "--reporter", "json", "--reporter-option", `output=${output}`];
   const env = { ...process.env, SOAK: "1", FC_TALLY: tally, ...(runs !== undefined && { FC_RUNS: String(runs) }) };
-  const mocha = spawn("node_modules/.bin/mocha", [...args, ...how, ...files], { env, stdio: "ignore" });
+  const jobs = ["--parallel", "--jobs", "2", "--exit"];
+  const mocha = spawn("node_modules/.bin/mocha", [...args, ...how, ...jobs, ...files], { env, stdio: "ignore" });
   await new Promise((resolve) => mocha.once("exit", resolve));
   try {
     const { tests } = JSON.parse(readFileSync(output, "utf8")) as Told;
