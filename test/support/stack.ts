@@ -36,6 +36,8 @@ export interface TestStack {
   preview(program?: Program, how?: { diff: boolean }): Promise<Operation>;
   refresh(): Promise<Operation>;
   destroy(): Promise<Operation>;
+  /** Takes away the lock that an engine left which was killed. */
+  cancel(): Promise<void>;
   /** The state as the engine stores it: secrets are encrypted. */
   exportState(): Promise<string>;
   outputs(): Promise<OutputMap>;
@@ -79,6 +81,7 @@ export async function createStack(program: Program, options: StackOptions = {}):
     },
     refresh: () => summarized(stack.refresh(flags)),
     destroy: () => summarized(stack.destroy(flags)),
+    cancel: () => stack.cancel(),
     // Not `stack export`: the Automation API asks it for the secrets in the clear.
     exportState: () => readFile(join(directory, "state/.pulumi/stacks", project, `${name}.json`), "utf8"),
     outputs,
