@@ -10,6 +10,8 @@ const packages = new Map([
   ["/usr/sbin/sshd", "openssh-server"],
   ["/usr/bin/ssh-agent", "openssh-client"],
   ["/usr/bin/sudo", "sudo"],
+  // A program for the host is read by three shells; dash and bash are in each Debian.
+  ["/usr/bin/busybox", "busybox"],
   // The script of examples/.github has it on GitHub's machines.
   ["/usr/bin/jq", "jq"],
 ]);
