@@ -16,6 +16,7 @@ const kinds: readonly Kind[] = [
   "session",
   "edit",
   "program",
+  "twice",
   "group",
   "reboot",
   "provider",

@@ -1,6 +1,17 @@
 // Others work on the same host: another stack, an administrator, a backup that is played back, a hand that deletes the ledger.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, noOrder, order, random, removeAll, same, seed } from "../support/cuts.js";
+import {
+  createAll,
+  cutMade,
+  instrumented,
+  noOrder,
+  order,
+  random,
+  removeAll,
+  same,
+  seed,
+  stepsMade,
+} from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
@@ -117,6 +128,25 @@ function promises(debian: Debian): void {
     await removeAll(all);
     assert.equal(await host.run(`tail -n 1 ${mainCf}; sed -i '$d' ${mainCf}`), "# edited by somebody\n");
     same(await host.files(), pristine);
+  });
+
+  it("an edit of main.cf in the very moment in which it is replaced stays", async () => {
+    await order(host, "main", 0, "none");
+    const all = await createAll(host);
+    const renames = (await stepsMade(host)).filter(({ command }) => /^postfix \d+ put mv /.test(command));
+    await removeAll(all);
+    assert.ok(renames.length > 1);
+    // The last two are of files that exist.
+    for (const { at } of soaking ? renames : renames.slice(-2)) {
+      await order(host, "postfix", at, "editing");
+      const again = await createAll(host);
+      await noOrder(host);
+      assert.ok(await cutMade(host), `step ${at}`);
+      assert.match(await host.read(mainCf), /^# edited by somebody$/m, `step ${at}`);
+      await removeAll(again);
+      assert.equal(await host.run(`tail -n 1 ${mainCf}; sed -i '$d' ${mainCf}`), "# edited by somebody\n");
+      same(await host.files(), pristine);
+    }
   });
 
   it(`two stacks in any order (CUTS_SEED=${seed}): what anyone wants is there, the original bytes after the last`, async function () {

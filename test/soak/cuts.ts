@@ -3,32 +3,43 @@ import { describeCut, operations, Patient, type Cut, type Kind } from "../suppor
 import { startHost, type Debian } from "../support/host.js";
 import type { Section } from "./report.js";
 
-/** Every step is cut by a kill of the program; the other ways take turns, each at steps spread over the whole operation. */
+/**
+ * Every step is cut by a kill of the program; the other ways take turns, each at steps spread over the whole operation, one
+ * in so many.
+ */
 const others: readonly { kind: Kind; every: number }[] = [
-  { kind: "midway", every: 3 },
-  { kind: "side", every: 4 },
-  { kind: "session", every: 8 },
-  { kind: "group", every: 4 },
-  { kind: "edit", every: 4 },
-  { kind: "editing", every: 6 },
-  { kind: "provider", every: 12 },
-  { kind: "reboot", every: 10 },
-  { kind: "silence", every: 60 },
+  { kind: "midway", every: 12 },
+  { kind: "side", every: 12 },
+  { kind: "session", every: 24 },
+  { kind: "group", every: 16 },
+  { kind: "twice", every: 16 },
+  { kind: "edit", every: 16 },
+  { kind: "editing", every: 24 },
+  { kind: "provider", every: 40 },
+  { kind: "reboot", every: 40 },
+  { kind: "silence", every: 120 },
 ];
 
 const kinds: readonly Kind[] = ["program", ...others.map(({ kind }) => kind)];
 
+/** Of each Debian, at the same time: a cut is mostly waiting. */
+const PATIENTS = 2;
+
 /** `stride`: only every so many steps. */
 export async function cuts(debians: readonly Debian[], stride: number): Promise<Section> {
   const made: Cut[] = [];
-  const lost = (await Promise.all(debians.map((debian) => patient(debian, stride, made)))).flat();
+  const lost = (
+    await Promise.all(
+      debians.flatMap((debian) => Array.from({ length: PATIENTS }, (_, n) => patient(debian, n, stride, made))),
+    )
+  ).flat();
   const count = (kind: Kind, operation: Cut["operation"]) =>
     made.filter((cut) => cut.kind === kind && cut.operation === operation).length;
   return {
     title: "Cut at any moment",
     what:
       `Commits of real hosts that were stopped: \`program\`: kill -9 of all its shells, \`midway\`: within a command, \`side\`: ` +
-      "one daemon's transaction only, `group`: and of its watchdog, `session`: of sshd's child, `provider`: of the process on " +
+      "one daemon's transaction only, `group`: and of its watchdog, `twice`: and again while the next operation mends that, `session`: of sshd's child, `provider`: of the process on " +
       "the client, `silence`: no packet leaves the host any more, `reboot`: the host's plug, `edit`: an administrator edits " +
       "main.cf before the kill, `editing`: and no kill. After each: a whole configuration, daemons that serve and start, and an " +
       "`up` and a `destroy` that need no help and leave every byte as it was. A step that did not come is not counted." +
@@ -43,11 +54,14 @@ export async function cuts(debians: readonly Debian[], stride: number): Promise<
   };
 }
 
-async function patient(debian: Debian, stride: number, made: Cut[]): Promise<string[]> {
+/** The `which`th of a Debian's patients, which share its cuts. */
+async function patient(debian: Debian, which: number, stride: number, made: Cut[]): Promise<string[]> {
   let host = await startHost(debian);
   let patient = new Patient(host);
   const steps = await patient.examine();
-  const all = operations.flatMap((operation) => cutsOf(operation, steps.get(operation)?.length ?? 0, stride));
+  const all = operations
+    .flatMap((operation) => cutsOf(operation, steps.get(operation)?.length ?? 0, stride))
+    .filter((_, n) => n % PATIENTS === which);
   const lost: string[] = [];
   for (const [n, cut] of all.entries()) {
     const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1]?.command ?? ""})`;
@@ -63,7 +77,7 @@ async function patient(debian: Debian, stride: number, made: Cut[]): Promise<str
       await patient.examine();
     }
     if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);
-    if (n % 25 === 24) console.error(`${debian}: ${n + 1} of ${all.length} cuts, ${lost.length} lost`);
+    if (n % 25 === 24) console.error(`${debian} ${which + 1}: ${n + 1} of ${all.length} cuts, ${lost.length} lost`);
   }
   await host.stop();
   return lost;

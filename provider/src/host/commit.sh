@@ -190,10 +190,27 @@ put() {
     mv -f -- "$1.pulumi-new" "$1"
   fi
 }
-# Somebody may have edited the file since `expect`.
+# Somebody may have edited the file since `expect`. Who adds to it between this look and the rename has added to the old
+# file, which descriptor 8 keeps.
 place_file() {
+  if [ -f "$2" ]; then
+    { replace "$@" && spared "$@"; } 8<"$2"
+  else
+    replace "$@"
+  fi
+}
+replace() {
   expect_file "$@" || return 1
   put "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }
+}
+# Else the edit comes back, with the mark of a file that ours has not replaced.
+spared() {
+  digest /proc/self/fd/8
+  case $digest in "$3" | "$4") return 0 ;; esac
+  cp -a -- "$2" "$2.pulumi-new" && cat <&8 >"$2.pulumi-new" && put "$2" && printf '' >"$2.pulumi-new"
+  frame changed "$daemon"
+  printf '%s\n' "$2"
+  return 1
 }
 place_gone() {
   expect_file "$@" || return 1
