@@ -149,6 +149,19 @@ function promises(debian: Debian): void {
     same(await host.files(), pristine);
   });
 
+  it("busybox's tools will do", async () => {
+    const all = await createAll(host);
+    const tools =
+      "awk cat cp diff find grep head id ls mkdir mv od realpath rm rmdir sed sha256sum sort stat tail tr wc";
+    await host.run(`for tool in ${tools}; do
+      ln -s "$(command -v busybox)" /usr/local/sbin/$tool && busybox $tool --help >/dev/null 2>&1 || exit 1; done`);
+    const said = [await run(`busybox sh ${undo}`), await run(`busybox sh ${undo} --yes`)];
+    await host.run(`cd /usr/local/sbin && /bin/rm ${tools}`);
+    for (const text of said) assert.doesNotMatch(text, /^(BusyBox|realpath:)/m);
+    same(await host.files(), pristine);
+    await removeAll(all);
+  });
+
   it("a daemon that cannot be reloaded keeps its share; the other one's goes", async () => {
     const all = await createAll(host);
     await host.write(

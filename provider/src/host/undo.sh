@@ -152,7 +152,7 @@ decide() {
   # JSON has written such a path in another way than the file system has it.
   case $path in *[!\ -~]* | *\\*) return ;; esac
   [ -f "$path" ] || { fate=clean; return; }
-  real=$(realpath -- "$path")
+  real=$(realpath "$path") # it is absolute; busybox knows no --
   digest "$real"
   now=$digest
   [ "$now" != "$before" ] || { fate=clean; return; }
