@@ -149,6 +149,64 @@ function promises(debian: Debian): void {
     same(await host.files(), pristine);
   });
 
+  it("a ledger that does not tell what is ours is named, with the originals, and nothing of that daemon is touched", async () => {
+    const all = await createAll(host);
+    const postfixFiles = async () => new Map([...(await host.files())].filter(([path]) => path.includes("/postfix/")));
+    await host.run(`cp -a ${state}/postfix/ledger.json /root/whole`);
+    let first = true;
+    for (const [told, damage] of [
+      ["cannot be read", "head -c 900 $whole >$ledger"],
+      ["cannot be read", "sed '$d' $whole >$ledger"],
+      ["cannot be read", "sed 1d $whole >$ledger"],
+      ["cannot be read", ": >$ledger"],
+      ["cannot be read", "tr -d '\\n' <$whole >$ledger"],
+      ["cannot be read", "sed 's/^ */&&/' $whole >$ledger"],
+      ["cannot be read", `sed '/^  "files"/,$s/^    */&  /' $whole >$ledger`],
+      ["cannot be read", `sed 's/"version": 1/"version": 2/' $whole >$ledger`],
+      ["cannot be read", `sed '/"version": 1/d' $whole >$ledger`],
+      ["cannot be read", `sed '/^      "after"/d' $whole >$ledger`],
+      ["names no file", `{ sed '/^  "files"/,$d' $whole && printf '  "files": {}\\n}\\n'; } >$ledger`],
+      ["is missing", "rm $ledger"],
+    ] as const) {
+      await host.run(`whole=/root/whole ledger=${state}/postfix/ledger.json; cp -a $whole $ledger; ${damage}`);
+      const written = await host.files();
+      const share = await postfixFiles();
+      const says = (said: string): void => {
+        assert.match(said, new RegExp(`^postfix: the ledger ${state}/postfix/ledger\\.json ${told}`, "m"), damage);
+        assert.match(said, /diff '.*\/before\/%2Fetc%2Fpostfix%2Fmain\.cf' '\/etc\/postfix\/main\.cf'\n/, damage);
+      };
+      for (const shell of ["dash", "bash --posix", "busybox sh"]) says(await run(`${shell} ${undo}`, 1));
+      same(await host.files(), written);
+      const done = await run(`${undo} --yes --by-hand`, 1);
+      says(done);
+      assert.equal(/^dovecot: taken out/m.test(done), first);
+      assert.match(done, /Still there: postfix\./);
+      same(await postfixFiles(), share);
+      first = false;
+    }
+    await host.run(`mv /root/whole ${state}/postfix/ledger.json`);
+    await run(`${undo} --yes`);
+    same(await host.files(), pristine);
+    await removeAll(all);
+  });
+
+  it("without a ledger of Dovecot it names the files that are ours", async () => {
+    await createAll(host);
+    await host.run(`echo '{' >${state}/dovecot/ledger.json`);
+    const said = await run(undo, 1);
+    for (const file of ["conf.d/99-zz-pulumi-dovecot-postfix.conf", "pulumi-dovecot-postfix.master.imap"])
+      assert.match(said, new RegExp(`^ {4}/etc/dovecot/${file}$`, "m"));
+  });
+
+  it("a ledger that only knows what the administrator had already is whole", async () => {
+    await host.run(`postconf -e 'mynetworks = 127.0.0.0/8 192.0.2.0/24'; postfix reload 2>/dev/null`);
+    const prepared = await host.files();
+    await other();
+    assert.match(await host.read(`${state}/postfix/ledger.json`), /^ {2}"files": \{\}$/m);
+    await run(`${undo} --yes`);
+    same(await host.files(), prepared);
+  });
+
   it("busybox's tools will do", async () => {
     const all = await createAll(host);
     const tools =

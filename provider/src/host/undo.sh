@@ -204,10 +204,56 @@ $records
 END
 }
 
-# looked: what is ours; which daemons' shares can go ($going), and which cannot ($staying).
+# readable LEDGER: whether it is whole, and has its lines as ledgerText lays them out.
+readable() {
+  awk '
+    /^ ? ?[^ ]/ { outline = outline $0 }
+    $0 == "  \"files\": {" { files = 1 }
+    files && /^    "\// { paths++ }
+    files && /^      "(format|before|after)": / { words++ }
+    END {
+      gsub(/ /, "", outline)
+      exit !(outline == "{\"version\":1,\"contributions\":{},\"files\":{}}" && words == 3 * paths && (!files || paths))
+    }' "$1"
+}
+
+# wrong: why the ledger of $daemon does not tell what is ours; nothing where it does, or where there is nothing to tell.
+wrong() {
+  for ledger in "$state/$daemon"/ledger*.json; do
+    [ ! -e "$ledger" ] || readable "$ledger" || { echo "$ledger cannot be read"; return; }
+  done
+  ledger=$state/$daemon/ledger.json
+  if [ -n "$(originals)" ] && [ -z "$(touched "$daemon" 2>/dev/null)" ]; then
+    if [ -e "$ledger" ]; then echo "$ledger names no file, but there are files of before"; else echo "$ledger is missing"; fi
+  fi
+}
+originals() { ls "$state/$daemon/before" 2>/dev/null; }
+
+# unaided WHY: what to do about $daemon without its ledger. Names of files only: there may be secrets in them.
+unaided() {
+  echo "$daemon: the ledger $1."
+  echo "Nothing of $daemon is touched. Restore that file from a backup and run this again, or do it by hand:"
+  echo '  What was there before, and what is there now; the difference is ours, or an edit since:'
+  originals | while read -r name; do
+    echo "    diff '$state/$daemon/before/$name' '$(echo "$name" | sed 's|%2F|/|g')'"
+  done
+  echo "  Files of /etc/$daemon that are ours, or name one of ours:"
+  { find "/etc/$daemon/" -name '*pulumi-dovecot-postfix*'; grep -rl pulumi-dovecot-postfix "/etc/$daemon/"; } 2>/dev/null |
+    sort -u | sed 's/^/    /'
+  echo "  When nothing of ours is left: reload $daemon, and move $state/$daemon away."
+}
+
+# looked: what is ours; which daemons' shares can go ($going), which cannot ($staying), and of which we cannot tell ($untold).
 looked() {
-  going='' staying=''
+  going='' staying='' untold=''
   for daemon in dovecot postfix; do
+    why=$(wrong)
+    if [ -n "$why" ]; then
+      unaided "$why"
+      echo
+      untold="$untold $daemon"
+      continue
+    fi
     [ -n "$(ls "$state/$daemon"/ledger*.json 2>/dev/null)" ] || continue
     echo "$daemon. These resources (organization/project/stack/kind/name) lose what they have in it:"
     owners "$daemon"
@@ -322,7 +368,7 @@ undo() {
       echo 'An operation was cut off: what follows is in the middle of it. With --yes its files of before are put back first.'
   fi
   looked
-  if [ -z "$going$staying" ]; then
+  if [ -z "$going$staying$untold" ]; then
     echo 'Nothing of pulumi-dovecot-postfix is on this host.'
     [ "$yes" = no ] || finish "$state"
     return 0
@@ -330,11 +376,13 @@ undo() {
   [ -z "$staying" ] ||
     echo "Nothing of$staying is taken out before its edited files are in order: edit them, then: $0 --yes --by-hand"
   if [ "$yes" = no ]; then
-    echo "Nothing was changed. To take out what is shown above: $0 --yes"
-    return 0
+    [ -z "$going$staying" ] || echo "Nothing was changed. To take out what is shown above: $0 --yes"
+    [ -z "$untold" ]
+    return
   fi
   [ -z "$going" ] || take_out
   finish "$state"
+  staying=$staying$untold
   for daemon in $going; do
     [ -z "$(ls -d "$state/$daemon"/ledger*.json "$state/$daemon/journal" 2>/dev/null)" ] || staying="$staying $daemon"
   done
