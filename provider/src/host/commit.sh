@@ -133,6 +133,7 @@ save() {
   each save "$@" || return 1
   durable "$dir/journal.new"/* "$dir/journal.new"
   mv -- "$dir/journal.new" "$dir/journal" || { fail save "cannot arm the journal in $dir"; return 1; }
+  durable "$dir"
 }
 
 # After a power cut a renamed file could be empty, if its bytes were not on the disk before.
@@ -537,13 +538,15 @@ settle() {
 # nobody here, or `wait` would wait for it.
 watchdog() {
   exec 9<&- >/dev/null 2>&1 </dev/null 8</var/lib
-  flock -w 50 8 || { kill -9 "$$"; sides ended "$@"; flock -w 5 8; } || return
+  flock -w 50 8 || { still_there && kill -9 "$$"; sides ended "$@"; flock -w 5 8; } || return
   sides undone "$@"
   tidy "${3%/*}"
 }
+# Of that number there may be another process by now: ours has the lock's file open.
+still_there() { [ "$(readlink "/proc/$$/fd/9")" = "$(readlink /proc/self/fd/8)" ]; }
 armed() { [ "$(cat "$dir/journal/id")" = "$nonce" ]; }
 ended() { ! armed || kill -9 "$(cat "$dir/journal/pid")"; }
-undone() { ! armed || recover "$daemon" "$dir"; }
+undone() { ! armed || recover "$daemon" "$dir" ours; }
 
 # transactions RECORD...
 transactions() {
@@ -601,8 +604,12 @@ transaction() {
     abandon
     return 1
   fi
-  # (Not `:`, a special builtin: where it cannot write, dash exits.)
-  printf '' >"$dir/journal/live"
+  # Who undoes this reloads where it stands. (Not `:`, a special builtin: where it cannot write, dash exits.)
+  printf '' 2>/dev/null >"$dir/journal/live" || {
+    fail save "cannot write in the ledger's directory $dir (disk full?)"
+    abandon
+    return 1
+  }
   within 9
   if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
     proved "$@"; then
@@ -627,7 +634,8 @@ abandon() {
   forget_empty
 }
 
-# recover DAEMON DIR: an operation before this one was killed; put its journal back, and take away what it left.
+# recover DAEMON DIR [ours]: an operation before this one was killed; put its journal back, and take away what it left.
+# ours: it is the commit whose watchdog asks.
 recover() {
   daemon=$1 dir=$2 work=$2/work silent='' lost=''
   [ -d "$dir" ] || return 0
@@ -635,8 +643,9 @@ recover() {
   mkdir -p -- "$work"
   within 10
   reload=$(cat "$dir/journal/reload" 2>/dev/null) || reload=yes
-  # A daemon that does not run now may have been stopped by somebody: it is not for us to start it.
-  running || reload=no
+  # A daemon that does not run now may have been stopped by somebody, and is not for us to start; right after our own
+  # reload it was that.
+  running || hung $? || [ $# = 3 ] || reload=no
   undo_files
   # shellcheck disable=SC2046 # words of our own making
   settle $(cat "$dir/journal/probes")
