@@ -8,6 +8,8 @@ export interface Section {
   readonly count: number;
   /** Names of what failed. */
   readonly failures: readonly string[];
+  /** Names of tests that could not be run here. */
+  readonly skipped?: readonly string[];
 }
 
 export function report(sections: readonly Section[], circumstances: string): string {
@@ -20,12 +22,17 @@ export function report(sections: readonly Section[], circumstances: string): str
   ].join("\n\n");
 }
 
-function section({ title, what, head, rows, count, failures }: Section): string[] {
+function section({ title, what, head, rows, count, failures, skipped = [] }: Section): string[] {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
   return [
     `## ${title}: ${count}, of which ${failures.length} failed`,
     what,
     [line(head), line(head.map((_, n) => (n === 0 ? "---" : "---:"))), ...rows.map(line)].join("\n"),
-    ...(failures.length > 0 ? [failures.map((failure) => `- ${failure.replace(/\s+/g, " ")}`).join("\n")] : []),
+    ...list("", failures),
+    ...list("not run here: ", skipped),
   ];
+}
+
+function list(prefix: string, items: readonly string[]): string[] {
+  return items.length === 0 ? [] : [items.map((item) => `- ${prefix}${item.replace(/\s+/g, " ")}`).join("\n")];
 }

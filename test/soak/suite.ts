@@ -14,8 +14,17 @@ export interface Suite {
   readonly runs?: number;
 }
 
+interface Test {
+  readonly file: string;
+  readonly fullTitle: string;
+  readonly err: { readonly message?: string };
+}
+
 interface Told {
-  readonly tests: readonly { readonly file: string; readonly fullTitle: string; readonly err: { message?: string } }[];
+  readonly tests: readonly Test[];
+  readonly pending: readonly Test[];
+  /** Of hooks, too, which are no tests. */
+  readonly failures: readonly Test[];
 }
 
 export async function suite({ title, what, files: names, runs }: Suite): Promise<Section> {
@@ -28,18 +37,22 @@ export async function suite({ title, what, files: names, runs }: Suite): Promise
   const env = { ...process.env, SOAK: "1", FC_TALLY: tally, ...(runs !== undefined && { FC_RUNS: String(runs) }) };
   const jobs = ["--parallel", "--jobs", "2", "--exit"];
   const mocha = spawn("node_modules/.bin/mocha", [...args, ...how, ...jobs, ...files], { env, stdio: "ignore" });
-  await new Promise((resolve) => mocha.once("exit", resolve));
+  const status = await new Promise<number | null>((resolve) => mocha.once("exit", resolve));
   try {
-    const { tests } = JSON.parse(readFileSync(output, "utf8")) as Told;
-    const failures = tests.flatMap(({ fullTitle, err }) =>
-      err.message === undefined ? [] : [`${fullTitle}: ${err.message}`],
-    );
+    const told = JSON.parse(readFileSync(output, "utf8")) as Told;
+    const failures = told.failures.map(({ fullTitle, err }) => `${fullTitle}: ${err.message ?? "no reason given"}`);
+    if (status !== 0 && failures.length === 0) failures.push(`mocha ended with status ${status ?? "none"}`);
+    const skipped = told.pending.map(({ fullTitle }) => fullTitle);
+    const tests = told.tests.filter(({ fullTitle }) => !skipped.includes(fullTitle));
     const cases = readFileSync(tally, { encoding: "utf8", flag: "a+" })
       .split("\n")
       .reduce((sum, line) => sum + Number(line), 0);
     const rows = files.map((file) => [file, tests.filter((test) => test.file.endsWith(file)).length]);
+    for (const file of files) {
+      if (!tests.some((test) => test.file.endsWith(file))) failures.push(`${file}: not one test was run`);
+    }
     return {
-      ...{ title, what, failures, head: ["file", "tests"], count: tests.length },
+      ...{ title, what, failures, skipped, head: ["file", "tests"], count: tests.length },
       rows: cases > 0 ? [...rows, ["generated cases", cases]] : rows,
     };
   } finally {
