@@ -2,7 +2,7 @@
 import { LocalWorkspace, PulumiCommand, type OpMap, type OutputMap } from "@pulumi/pulumi/automation";
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Engine } from "./engine.mjs" with { "resolution-mode": "import" };
@@ -40,6 +40,8 @@ export interface TestStack {
   cancel(): Promise<void>;
   /** The state as the engine stores it: secrets are encrypted. */
   exportState(): Promise<string>;
+  /** Plays a state of before back, as from a backup. */
+  importState(state: string): Promise<void>;
   outputs(): Promise<OutputMap>;
   /** Forgets the stack and its directories without asking any resource: destroy first what exists on a host. */
   remove(): void;
@@ -69,6 +71,7 @@ export async function createStack(program: Program, options: StackOptions = {}):
   stack.info = () => Promise.resolve(undefined);
   const flags = { color: "never", ...(options.parallel && { parallel: options.parallel }) } as const;
   let current = program;
+  const stateFile = join(directory, "state/.pulumi/stacks", project, `${name}.json`);
 
   return {
     up: (next = current) => {
@@ -83,7 +86,8 @@ export async function createStack(program: Program, options: StackOptions = {}):
     destroy: () => summarized(stack.destroy(flags)),
     cancel: () => stack.cancel(),
     // Not `stack export`: the Automation API asks it for the secrets in the clear.
-    exportState: () => readFile(join(directory, "state/.pulumi/stacks", project, `${name}.json`), "utf8"),
+    exportState: () => readFile(stateFile, "utf8"),
+    importState: (state) => writeFile(stateFile, state),
     outputs,
     remove: () => {
       removeDirectory(directory);
