@@ -54,6 +54,22 @@ for (const debian of ["bookworm", "trixie"] as const) {
       assert.deepEqual(changed(original, await host.files()), []);
     };
 
+    it("is refused while a login holds the separator, since that user could not log in any more", async () => {
+      const users = "/etc/dovecot/users";
+      await host.run(`cp -a ${users} /root/users; sed -n 's/^alice@/eve%2@/p' /root/users >>${users}`);
+      const prepared = await host.files();
+      await assert.rejects(
+        create(host, { kind }, { username: "vmadmin" }),
+        /the login "eve%2@example\.com" holds "%"\.\nWhat to do: Choose another one with `separator`/,
+      );
+      assert.deepEqual(changed(prepared, await host.files()), []);
+      const user = await create(host, { kind }, { username: "vmadmin", separator: "*" });
+      await soon("alice@example.com*vmadmin", user.outs["password"], true);
+      await user.remove();
+      await host.run(`mv /root/users ${users}`);
+      await unchanged();
+    });
+
     describe("from its creation to its end", () => {
       let user: Resource;
       let other: Resource;

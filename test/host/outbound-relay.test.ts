@@ -70,6 +70,19 @@ function promises(debian: Debian): void {
     host.run(`printf 'Subject: ${subject}\\n\\nHello.\\n' | sendmail -f alice@example.com ${to}`);
   const relayhost = async () => (await host.run("postconf -h relayhost")).trim();
 
+  it("asks for no recipient whom the new server takes from anybody: one in a domain of the host", async () => {
+    const before = await postfixFiles(host);
+    for (const domain of ["example.com", "EXAMPLE.com"])
+      await refused(host, { kind }, { ...args, probeRecipient: `bob@${domain}` }, /a domain of this host \(\w+\)/);
+    assert.deepEqual(await postfixFiles(host), before);
+  });
+
+  it("says that Postfix's own mail comes from another address than the question", async () => {
+    await configure(host, `postconf -e smtp_bind_address=${host.address}`);
+    const { warnings } = await saying(() => holding(host, { kind }, args, () => Promise.resolve()));
+    assert.match(warnings, new RegExp(`smtp_bind_address = ${host.address}: mail comes to the new server from there`));
+  });
+
   it("sends outbound mail to the new server, keeps local mail at home, and gives the old relay back", async () => {
     const [old, sasl] = ["[old.example.net]:2525", "/etc/postfix/relay-password"];
     await configure(

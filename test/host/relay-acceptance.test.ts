@@ -176,6 +176,20 @@ function promises(debian: Debian): void {
     await holding(host, { kind }, args, async () => {
       assert.match(await relays(server), mayRelay);
     });
+    const said = async () => (await saying(() => holding(host, { kind }, args, () => Promise.resolve()))).warnings;
+    assert.doesNotMatch(await said(), /postscreen_access_list/);
+    await configure(host, "postconf -e 'postscreen_access_list = static:dunno'");
+    assert.match(await said(), /postscreen_access_list = static:dunno: without permit_mynetworks/);
+  });
+
+  it("says of a service that it cannot be asked: behind a proxy, or at a port that nobody knows", async () => {
+    await configure(
+      host,
+      `printf '%s\n' '2525 inet n - y - - smtpd' '  -o smtpd_upstream_proxy_protocol=haproxy' >>${masterCf}`,
+    );
+    const { report } = await saying(() => holding(host, { kind }, args, () => Promise.resolve()));
+    assert.match(report, /2525\/inet is not asked: answers only behind a proxy/);
+    assert.doesNotMatch(report, /submission\/inet is not asked/);
   });
 
   it("adds up two stacks' servers, and lets them leave in any order", async () => {

@@ -13,7 +13,8 @@
 #   service ID SERVICE/TYPE NAME    effective value for one service of master.cf
 #   lookup ID PARAMETER KEYS        the tables named by PARAMETER that have an entry for one of the KEYS; after postfix
 #   hash ID SCHEME PASSWORD         a password hash made by doveadm
-#   surroundings                    who listens, what bans addresses, which logins are odd; after dovecot (for a preview)
+#   logins                          those with other characters than most, of passwd-files; after dovecot
+#   surroundings                    who listens, what bans addresses; after dovecot (for a preview)
 set -u
 umask 077
 newline='
@@ -139,11 +140,11 @@ lookups() {
 postfix_names='mail_version config_directory daemon_directory queue_directory command_directory mynetworks smtpd_authorized_xclient_hosts
 smtpd_milter_maps smtpd_milters relayhost default_transport transport_maps relay_domains
 sender_dependent_relayhost_maps sender_dependent_default_transport_maps smtp_sasl_auth_enable smtp_sasl_password_maps
-smtp_sender_dependent_authentication smtp_tls_security_level smtp_tls_policy_maps smtp_use_tls smtp_enforce_tls smtp_bind_address smtp_helo_name
+smtp_sender_dependent_authentication smtp_tls_security_level smtp_tls_policy_maps smtp_use_tls smtp_enforce_tls smtp_bind_address smtp_bind_address6 smtp_helo_name
 myhostname mydomain myorigin mydestination virtual_mailbox_domains virtual_alias_domains inet_interfaces inet_protocols
 smtpd_delay_reject smtpd_client_restrictions smtpd_helo_restrictions smtpd_helo_required smtpd_sender_restrictions
 smtpd_relay_restrictions smtpd_recipient_restrictions smtpd_data_restrictions smtpd_end_of_data_restrictions
-smtpd_sasl_tls_security_options
+smtpd_sasl_tls_security_options postscreen_access_list
 smtpd_upstream_proxy_protocol postscreen_upstream_proxy_protocol smtpd_tls_wrappermode master_service_disable'
 
 postfix_part() {
@@ -260,10 +261,13 @@ surroundings_part() {
     grep -hs '^[[:space:]]*ignoreip[[:space:]]*=' /etc/fail2ban/jail.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*
   fi
   if [ -n "$settings" ]; then answer imap doveconf -f protocol=imap auth_mechanisms ssl mail_max_userip_connections; fi
+}
+
+logins_part() {
   frame logins
   database_files passwd-file passwd_file_path | while IFS= read -r path; do
     [ ! -f "$path" ] || cut -d : -f 1 -- "$path" | grep -v '^[A-Za-z0-9._@-]*$' | grep '^[^#[:space:]=][^[:space:]=]*$'
-  done | head -n 20
+  done | head -n 1000
 }
 
 query_postconf() {
@@ -304,6 +308,7 @@ answers() {
     host.file) matching "$2" ;;
     dovecot.dovecot) dovecot_part ;;
     dovecot.surroundings) surroundings_part ;;
+    dovecot.logins) logins_part ;;
     values.dovecot) ! has_dovecot || answer dovecot dovecot --version ;;
     values.doveconf) query_doveconf "$@" ;;
     values.hash) hash "$2" "$3" "$4" ;;
@@ -313,7 +318,7 @@ answers() {
     postfix.lookup) lookup "$2" "$3" "$4" ;;
     esac
     case $1 in
-    dovecot | postfix | surroundings) shift ;;
+    dovecot | postfix | surroundings | logins) shift ;;
     state | file) shift 2 ;;
     postconf) shift 3 ;;
     doveconf | service | lookup | hash) shift 4 ;;

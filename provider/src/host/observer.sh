@@ -63,7 +63,7 @@ allowed() {
   asked=' '
   while [ $# -gt 0 ]; do
     case $1 in
-    dovecot | postfix | surroundings) width=1 ;;
+    dovecot | postfix | surroundings | logins) width=1 ;;
     state | file) width=2 ;;
     postconf) width=3 ;;
     doveconf | service | lookup | hash) width=4 ;;
@@ -73,7 +73,7 @@ allowed() {
     [ $# -ge "$width" ] || return 1
     [ "$width" -lt 3 ] || of 'A-Za-z0-9._-' "$2" || return 1
     case $1 in
-    dovecot | postfix | surroundings) once "$1" ;;
+    dovecot | postfix | surroundings | logins) once "$1" ;;
     state) once "$1" && [ "$2" = "$ledger" ] ;;
     file) ours "$2" ;;
     marker) case $markers in *"$newline$3 $4${5:+ $5}$newline"*) ;; *) false ;; esac ;;

@@ -11,6 +11,7 @@ import { formats, type Edit } from "./formats.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
 import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
+import { unasked } from "./probes.js";
 import { daemons, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
 
 /** A host as it was observed, for those who decide. */
@@ -112,7 +113,8 @@ export async function decide(host: Host, operations: readonly Operation[], scope
     try {
       const wishes = writing.map(({ wish }) => wish);
       const planned = plan(snapshot, daemon, wishes, contextOf(snapshot));
-      const notes = [...planned.notes, ...writing.flatMap(({ already }) => already.map(({ note }) => note))];
+      const blind = planned.reload ? unasked(snapshot, daemon) : [];
+      const notes = [...planned.notes, ...blind, ...writing.flatMap(({ already }) => already.map(({ note }) => note))];
       return [{ plan: { ...planned, notes }, probes: host.probes(snapshot, daemon) }];
     } catch (error) {
       for (const { operation } of writing) refused.set(operation, told(snapshot, error));

@@ -2,7 +2,7 @@
 import { endpoints } from "../postfix/endpoints.js";
 import { services } from "../postfix/services.js";
 import type { Probe } from "./commit.js";
-import type { Daemon, Snapshot } from "./snapshot.js";
+import type { Daemon, PostfixFacts, Snapshot } from "./snapshot.js";
 
 /** Dovecot's stock ports; one on which nothing listens is not judged. */
 const logins: readonly Omit<Probe, "host">[] = [
@@ -16,6 +16,12 @@ export function probesOf(snapshot: Snapshot, daemon: Daemon): Probe[] {
   return daemon === "dovecot" ? dovecotProbes(snapshot) : postfixProbes(snapshot);
 }
 
+/** Services that serve and yet cannot be asked from the host itself: a change of them is not proved. */
+export function unasked({ postfix, files }: Snapshot, daemon: Daemon): string[] {
+  if (!postfix || daemon === "dovecot") return [];
+  return allEndpoints(postfix, files).unreachable.map(({ service, reason }) => `${service} is not asked: ${reason}`);
+}
+
 function dovecotProbes({ dovecot }: Snapshot): Probe[] {
   const listen = /^listen = (.*)$/m.exec(dovecot?.settings.text ?? "")?.[1]?.split(/[\s,]+/) ?? [];
   const host = listen.find((address) => /^[\d.]+$/.test(address) && address !== "0.0.0.0") ?? "127.0.0.1";
@@ -26,7 +32,10 @@ function dovecotProbes({ dovecot }: Snapshot): Probe[] {
 }
 
 function postfixProbes({ postfix, files }: Snapshot): Probe[] {
-  if (!postfix) return [];
+  return postfix ? allEndpoints(postfix, files).endpoints.map((one) => ({ ...one, kind: "smtp" })) : [];
+}
+
+function allEndpoints(postfix: PostfixFacts, files: Snapshot["files"]) {
   const all = services(files.get(postfix.masterCf)?.text ?? "");
-  return endpoints(all, (name) => postfix.effective[name] ?? "").endpoints.map((one) => ({ ...one, kind: "smtp" }));
+  return endpoints(all, (name) => postfix.effective[name] ?? "");
 }

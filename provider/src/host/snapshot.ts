@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { HostError } from "./errors.js";
 import { parseLedger, type Ledger } from "./ledger.js";
-import { surroundingsOf, type Surroundings } from "./surroundings.js";
+import { lines, surroundingsOf, type Surroundings } from "./surroundings.js";
 import type { Frame } from "./wire.js";
 
 export type Daemon = "dovecot" | "postfix";
@@ -67,6 +67,8 @@ export interface Snapshot {
   readonly values: Readonly<Record<string, Answer>>;
   readonly dovecot?: DovecotFacts;
   readonly postfix?: PostfixFacts;
+  /** Where asked for: logins in passwd-files with other characters than letters, digits and . _ @ -; at most 1000. */
+  readonly oddLogins?: readonly string[];
   /** Asked for by a preview only. */
   readonly surroundings?: Surroundings;
   readonly ledgers: Readonly<Record<Daemon, Ledger>>;
@@ -188,6 +190,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     ...(readme !== undefined && { readme }),
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),
+    ...(named["logins"] && { oddLogins: lines(named["logins"]) }),
     ...(surroundings && { surroundings }),
     ledgers: both("ledger.json"),
     ledgersBefore: both("ledger.before.json"),

@@ -1,4 +1,4 @@
-// What a preview asks of a host besides its configuration: who listens where, what bans addresses, which logins are odd.
+// What a preview asks of a host besides its configuration: who listens where, what bans addresses.
 import type { Answer } from "./snapshot.js";
 
 export interface Surroundings {
@@ -6,8 +6,6 @@ export interface Surroundings {
   readonly listening: readonly { readonly port: number; readonly loopback: boolean }[];
   /** Present where fail2ban runs: the addresses that it never bans, as its configuration has them. */
   readonly fail2ban?: { readonly ignored: readonly string[] };
-  /** Logins in passwd-files that hold other characters than letters, digits and . _ @ -, at most 20. */
-  readonly oddLogins: readonly string[];
   /** Dovecot's settings for IMAP that a preview judges. */
   readonly imap: Readonly<Record<string, string>>;
 }
@@ -19,7 +17,6 @@ export function surroundingsOf(named: Readonly<Record<string, Answer>>): Surroun
   return {
     listening: lines(listening).flatMap(socket),
     ...(fail2ban && { fail2ban: { ignored: lines(fail2ban).flatMap((line) => line.split(/[\s,=]+/).slice(1)) } }),
-    oddLogins: named["logins"] ? lines(named["logins"]) : [],
     imap: named["imap"] ? settings(lines(named["imap"])) : {},
   };
 }
@@ -32,7 +29,7 @@ function socket(text: string): { port: number; loopback: boolean }[] {
   return [{ port: parseInt(port, 16), loopback }];
 }
 
-const lines = ({ text }: Answer) => text.split("\n").filter((line) => line !== "");
+export const lines = ({ text }: Answer) => text.split("\n").filter((line) => line !== "");
 
 /** `name = value`, or in 2.4, for a list, `name {` and a line `value = yes` each. */
 function settings(all: readonly string[]): Record<string, string> {

@@ -32,7 +32,13 @@ export const distributions: readonly Distribution[] = [
   },
   {
     name: "iRedMail",
-    markers: [{ path: "/etc/iredmail-release" }, { path: "/opt/iredapd" }],
+    markers: [
+      { path: "/etc/iredmail-release" },
+      { path: "/opt/iredapd" },
+      // Its Enterprise Edition.
+      { path: "/opt/iredmail/custom" },
+      { path: "/root/.iredmail/kv" },
+    ],
     overwrites:
       "its upgrade tutorials replace dovecot.conf, and iRedAPD judges mail before Postfix's permit_mynetworks",
   },

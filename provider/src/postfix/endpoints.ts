@@ -39,7 +39,7 @@ export function endpoints(
     const target = listening(one.name, settings);
     const proxy = setting(`${program}_upstream_proxy_protocol`);
     if (isDisabled(service, settings("master_service_disable"))) {
-      unreachable.push({ service, reason: "switched off by master_service_disable" });
+      continue;
     } else if (proxy !== "") {
       unreachable.push({
         service,

@@ -1,8 +1,5 @@
-import { dialect } from "../dovecot/dialect.js";
-import { masterSeparator } from "../dovecot/master-user.js";
 import type { Site } from "../host/planning.js";
 import type { Effect, Finding } from "../plan/schema.js";
-import { dovecotSite } from "../runtime/kinds/dovecot-site.js";
 import { named, imapSetting } from "./facts.js";
 
 interface Args {
@@ -30,24 +27,10 @@ export function masterEffects({ username, services, allowedNetworks }: Args): Ef
 /** The migration tool opens this many connections as one user: 8 workers and one that controls them. */
 const connections = 9;
 
-export function masterFindings({ separator }: Args, site: Site): Finding[] {
+export function masterFindings(_: Args, site: Site): Finding[] {
   const { snapshot } = site;
   const limit = Number(imapSetting(site, "mail_max_userip_connections") ?? connections);
-  const version = dialect(snapshot.dovecot?.version ?? "");
-  const chosen = version && masterSeparator(dovecotSite(site).tree, version, separator);
-  const splits = chosen && "separator" in chosen ? chosen.separator : undefined;
-  const logins =
-    snapshot.surroundings?.oddLogins.filter((login) => splits !== undefined && login.includes(splits)) ?? [];
   return [
-    ...(splits !== undefined && logins.length > 0
-      ? [
-          {
-            severity: "error" as const,
-            text: `Logins on ${snapshot.host} hold the separator "${splits}" and would be split at it, so these users cannot log in any more: ${logins.join(", ")}.`,
-            cure: 'Choose another one with `separator`, such as "*", or rename these logins.',
-          },
-        ]
-      : []),
     ...(limit > 0 && limit < connections
       ? [
           {

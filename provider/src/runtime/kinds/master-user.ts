@@ -35,9 +35,12 @@ export const masterUser: Kind<Args> = {
   },
 
   records({ password, passwordHash }, id) {
-    if (password !== undefined) return [["hash", id("hash"), scheme, utf8(password)]];
+    const logins = [["logins"]];
+    if (password !== undefined) return [...logins, ["hash", id("hash"), scheme, utf8(password)]];
     // Whether this Dovecot knows the scheme: with one that it does not, nothing complains before the first login.
-    return passwordHash === undefined ? [] : [["hash", id("hash"), schemeOf(passwordHash), "any password"]];
+    return passwordHash === undefined
+      ? logins
+      : [...logins, ["hash", id("hash"), schemeOf(passwordHash), "any password"]];
   },
 
   queries: () => [{ program: "doveconf", selector: "", name: "auth_master_user_separator", word: "" }],
@@ -46,7 +49,11 @@ export const masterUser: Kind<Args> = {
     const dovecot = dovecotSite(site);
     const { tree, dialect, facts } = dovecot;
     const { host } = site.snapshot;
-    const chosen = masterSeparator(tree, dialect, args.separator ?? separatorOfOthers(site, change));
+    const { ledgers, oddLogins } = site.snapshot;
+    // Where it is set already, a login that came later is its administrator's business.
+    const isSet = ledgers.dovecot.contributions[change.owner] !== undefined;
+    const wanted = args.separator ?? separatorOfOthers(site, change);
+    const chosen = masterSeparator(tree, dialect, wanted, isSet ? [] : oddLogins);
     if ("refuse" in chosen) throw refusal(host, chosen.refuse);
     if (args.username.includes(chosen.separator)) {
       throw new Refusal(

@@ -35,11 +35,12 @@ export const outboundRelay: Kind<Args> = {
     const postfix = postfixSite(site);
     refuseUseless(site, postfix);
     refuseHarm(args, site, postfix);
+    refuseLocalProbe(args, postfix);
     const path = postfix.mainCf.path;
     const edit = { parameter: "relayhost", set: relayhostOf(args) };
     return {
       contribution: { kind: "OutboundRelay", edits: [{ format: "main.cf", path, edit }] },
-      warnings: diverted(postfix),
+      warnings: [...diverted(postfix), ...boundElsewhere(postfix)],
       already: [],
     };
   },
@@ -142,6 +143,31 @@ function leakOf({ server }: Args, site: Site, facts: PostfixFacts): string | und
   return list.some((map) => /^static:|\{/.test(map))
     ? `may send a relay's password to ${server}: one is written in the list itself, for whatever server`
     : undefined;
+}
+
+/** The new server takes mail for the host's own domains from anybody, so that such a question would show no refusal. */
+function refuseLocalProbe({ probeRecipient = "" }: Args, { facts }: PostfixSite): void {
+  const domain = probeRecipient.slice(probeRecipient.lastIndexOf("@") + 1).toLowerCase();
+  const own = ["mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "relay_domains"].find((name) =>
+    elements(facts.effective[name] ?? "").some((one) => one.toLowerCase() === domain),
+  );
+  if (probeRecipient === "" || own === undefined) return;
+  throw new Refusal(
+    `probeRecipient is in ${domain}, a domain of this host (${own}): the new server takes that whether it relays or not.`,
+    "Name an address of another domain, or leave probeRecipient out.",
+  );
+}
+
+/** Postfix's own connections have another source address then than the question had. */
+function boundElsewhere({ facts }: PostfixSite): string[] {
+  return ["smtp_bind_address", "smtp_bind_address6"].flatMap((name) => {
+    const address = facts.effective[name] ?? "";
+    return address === ""
+      ? []
+      : [
+          `${name} = ${address}: mail comes to the new server from there, which the question before need not; allow that address`,
+        ];
+  });
 }
 
 /** Domains for which the host is a relay, not the destination: their mail takes relayhost, too. */

@@ -1,4 +1,5 @@
 // mynetworks, and what else would hold up mail that the new server relays: HELO rules, milters.
+import { Refusal } from "../../host/errors.js";
 import type { Edit } from "../../host/formats.js";
 import type { Site } from "../../host/planning.js";
 import { elements } from "../../postfix/lists.js";
@@ -63,6 +64,13 @@ function heloEdits({ facts, mainCf }: PostfixSite, relay: readonly Service[], ta
 
 function milterEdits(postfix: PostfixSite, relay: readonly Service[], tables: Tables): Edit[] {
   if (!hasMilters(postfix, relay)) return [];
+  const [major = 0, minor = 0] = postfix.facts.version.split(".").map(Number);
+  if (major < 3 || (major === 3 && minor < 2)) {
+    throw new Refusal(
+      `Postfix ${postfix.facts.version} has milters and no smtpd_milter_maps (3.2 and later), so none can be told to skip the new server.`,
+      'Set milters: "keep".',
+    );
+  }
   const name = "smtpd_milter_maps";
   const add = [tables.reference("milters")];
   const { mainCf, masterCf } = postfix;
@@ -136,10 +144,20 @@ function warnings(postfix: PostfixSite, relay: readonly Service[], milters: stri
   });
   return [
     ...new Set(judging),
+    ...screened(postfix, relay),
     ...(milters === "skip" && hasMilters(postfix, relay)
       ? ["milters skip the new server's mail: virus scan and DKIM signing by a milter, too"]
       : []),
   ];
+}
+
+/** postscreen asks nothing of those whom it knows, and its default list knows mynetworks. */
+function screened({ facts }: PostfixSite, relay: readonly Service[]): string[] {
+  const list = facts.effective["postscreen_access_list"] ?? "";
+  const isScreened = relay.some(({ type }) => type === "pass");
+  return isScreened && !elements(list).includes("permit_mynetworks")
+    ? [`postscreen_access_list = ${list}: without permit_mynetworks postscreen tests the new server as a stranger`]
+    : [];
 }
 
 function judges(restrictionList: string): string[] {
