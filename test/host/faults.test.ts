@@ -189,6 +189,27 @@ function promises(debian: Debian): void {
       assert.ok(took < 60_000 && longest < 30_000);
     }));
 
+  it("the process table is full: an error at once, old bytes, and the next operation needs no help", async function () {
+    await onHost(debian, async (host, pristine) => {
+      if (!(await host.limitProcesses(undefined))) this.skip();
+      for (const more of soaking ? [5, 9, 12, 15, 18, 20, 22, 25, 28, 30] : [9, 15, 25]) {
+        await host.limitProcesses(more);
+        const began = Date.now();
+        const { said } = await attempt(host);
+        const took = Date.now() - began;
+        await host.limitProcesses(undefined);
+        // pam_motd leaves a file of its own, too.
+        await host.run("flock -w 30 /var/lib true; rm -f /run/motd.dynamic.new");
+        await serves(host);
+        // Processes that had nothing to do may have made room.
+        if (said !== "") assert.match(said, /^(SshError|HostError): root@/, `${more}: ${said}`);
+        assert.ok(took < 10_000, `${more}: took ${took} ms`);
+        await removeAll(await createAll(host));
+        same(await host.files(), pristine);
+      }
+    });
+  });
+
   it("another operation holds the lock: it is waited for, and said", () =>
     onHost(debian, async (host, pristine) => {
       await host.run("flock /var/lib sleep 3 >/dev/null 2>&1 </dev/null &");

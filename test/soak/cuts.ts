@@ -23,7 +23,7 @@ const others: readonly { kind: Kind; every: number }[] = [
 const kinds: readonly Kind[] = ["program", ...others.map(({ kind }) => kind)];
 
 /** Of each Debian, at the same time: a cut is mostly waiting. */
-const PATIENTS = 2;
+const PATIENTS = 3;
 
 const LEAST = 500;
 

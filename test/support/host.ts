@@ -6,7 +6,7 @@
 // They go with the process that started them.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Containers } from "./containers.mjs" with { "resolution-mode": "import" };
@@ -175,6 +175,20 @@ export class Host {
   /** Talks to a server line by line, from this host. `from` in the target chooses the source address. */
   dialogue<T>(target: DialogueTarget, steps: (dialogue: Dialogue) => Promise<T>): Promise<T> {
     return converse(this.enter, this.environment(), target, steps);
+  }
+
+  /**
+   * The host's process table is full at this many more than there are now; undefined: there is room again. False where this
+   * machine's cgroups cannot do that.
+   */
+  async limitProcesses(more: number | undefined): Promise<boolean> {
+    const pid = await this.engine(["inspect", "--format", "{{.State.Pid}}", this.name]);
+    const group = /^\d+:pids:(.*)$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1] ?? "";
+    const directory = `/sys/fs/cgroup/pids${group}`;
+    if (!this.containers.local || group === "" || !existsSync(`${directory}/pids.max`)) return false;
+    const now = Number(readFileSync(`${directory}/pids.current`, "utf8"));
+    writeFileSync(`${directory}/pids.max`, more === undefined ? "max" : String(now + more));
+    return true;
   }
 
   /** Pulls the plug and switches on again; resolves when all servers listen. */
