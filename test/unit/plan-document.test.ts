@@ -45,6 +45,19 @@ describe("a plan's diff", () => {
     assert.match(diff, /^\+.*\/etc\/ours$/m);
   });
 
+  it("masks them in the context and in the lines that go, also where a setting goes on in the next line", () => {
+    const around = (secret: string) =>
+      shown({ [conf]: secret }, { format: "dovecot-include", path: conf, edit: { include: "/etc/ours" } })[0] ?? "";
+    assert.match(
+      around("a = b \\\n  password=canary \\\n  canary\n"),
+      /^ a = b \\\n {3}password=\{...\} \\\n {3}\{...\}\n\+/m,
+    );
+    assert.match(
+      around("bind_pw = canary\n#u = ldap://u:canary@h\n"),
+      /^ bind_pw = \{...\}\n #u = ldap:\/\/\{...\}\n\+/m,
+    );
+  });
+
   it("shows bytes that are no text as they are, one character each", () => {
     const [diff = ""] = shown(
       { [conf]: "# Z\xfcrich\n" },
