@@ -68,7 +68,9 @@ for (const debian of sampled("trixie")) {
         if (is("dovecot")) new DovecotProxyTrust("dovecot", { connection, proxies: trusted });
         if (is("xclient")) new PostfixXclientTrust("xclient", { connection, proxies });
         if (is("master")) new MasterUser(options.master ?? "master", { connection, username: "vmadmin", password });
-        if (is("relay")) new RelayAcceptance("relay", { connection, servers: [next.address] });
+        // The same host, written otherwise.
+        const again = { hostKey: connection.hostKey, ...connection, proxy: undefined };
+        if (is("relay")) new RelayAcceptance("relay", { connection: again, servers: [next.address] });
         if (is("outbound")) new OutboundRelay("outbound", { connection, server: next.address });
         return Promise.resolve();
       };

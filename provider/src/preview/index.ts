@@ -8,7 +8,7 @@ import { findingText, hostText } from "../plan/text.js";
 import type { Inputs } from "../runtime/kind.js";
 import { check } from "../runtime/index.js";
 import { holdsUnknown } from "../runtime/check.js";
-import type { Connection } from "../ssh/connection.js";
+import { connectionKey, type Connection } from "../ssh/connection.js";
 import { planHost, resource as planned } from "./plan-host.js";
 import { planFileVariable } from "./variables.js";
 
@@ -103,7 +103,7 @@ async function planAll(resources: readonly Resolved[]): Promise<Plan> {
   const stack = stackOf([...owners][0] ?? "");
   const byHost = new Map<string, Inputs[]>();
   for (const { inputs } of resources) {
-    const key = holdsUnknown(inputs.connection) ? "" : JSON.stringify(inputs.connection);
+    const key = holdsUnknown(inputs.connection) ? "" : connectionKey(inputs.connection);
     byHost.set(key, [...(byHost.get(key) ?? []), inputs]);
   }
   const hosts = await Promise.all(
