@@ -250,8 +250,11 @@ for (const debian of sampled("trixie")) {
     });
 
     it("says why it cannot plan: no sudo, not root, another release", async () => {
-      const why = async (user: User) =>
-        (await plan({ ...connectionOf(user), perDialTimeout: 9 })).notPlanned ?? "planned";
+      const why = async (user: User) => {
+        const { notPlanned = "planned", failed } = await plan({ ...connectionOf(user), perDialTimeout: 9 });
+        assert.equal(failed, notPlanned === "planned" ? undefined : true, "as an `up` would");
+        return notPlanned;
+      };
       const sudoers = "/etc/sudoers.d/pulumi-dovecot-postfix-observe";
       await host.run(`mv ${sudoers} /root/sudoers`);
       assert.match(await why("mail-observer"), /the key's forced command runs sudo, and sudo asks for a password/);

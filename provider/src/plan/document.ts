@@ -52,10 +52,13 @@ function legible(text: string): string {
   return text.length > longest ? `${harmless(text.slice(0, longest))} [...]` : harmless(text);
 }
 
-/** A host of which no plan could be made. */
-export function unplanned(host: string, reason: string, resources: readonly ResourcePlan[]): HostPlan {
+/** A host of which no plan could be made; failed: an `up` would meet the reason, too. */
+export function unplanned(host: string, reason: string, resources: readonly ResourcePlan[], failed = false): HostPlan {
   const lists = { files: [], values: [], reloads: [], effects: [], findings: [], notes: [] };
-  return everyText({ host, notPlanned: reason, resources: [...resources], ...lists }, legible);
+  return everyText(
+    { host, notPlanned: reason, ...(failed && { failed }), resources: [...resources], ...lists },
+    legible,
+  );
 }
 
 function filesOf({ daemon, changes }: DaemonPlan): FilePlan[] {
