@@ -69,7 +69,7 @@ for (const debian of sampled("trixie")) {
         if (is("xclient")) new PostfixXclientTrust("xclient", { connection, proxies });
         if (is("master")) new MasterUser(options.master ?? "master", { connection, username: "vmadmin", password });
         // The same host, written otherwise.
-        const again = { hostKey: connection.hostKey, ...connection, proxy: undefined };
+        const again = Object.fromEntries(Object.entries(connection).reverse()) as unknown as typeof connection;
         if (is("relay")) new RelayAcceptance("relay", { connection: again, servers: [next.address] });
         if (is("outbound")) new OutboundRelay("outbound", { connection, server: next.address });
         return Promise.resolve();
