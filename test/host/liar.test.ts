@@ -142,6 +142,17 @@ for (const [turn, debian] of debians.entries()) {
         assert.equal(errors.length, 1, name);
         same(await host.files(), before);
       }
+      // A preview only warns.
+      await liar.tells("dialogue", lies["nothing at all"] ?? assert.fail());
+      const identity = { kind: "OutboundRelay", owner: "o/p/s/OutboundRelay/x" };
+      const declared = [{ identity, connection, drift: [], server: "127.0.0.1", port: 25, onRefusal: "fail" }];
+      const plan = await planHost({ stack: "o/p/s", connection, declared, unknown: [], goes: () => false });
+      assert.deepEqual(
+        [plan.resources.map(({ state }) => state), plan.findings.map(({ severity }) => severity), plan.failed],
+        [["planned"], ["warning"], undefined],
+      );
+      assert.match(plan.findings[0]?.text ?? "", /is cut off or is not its answer/);
+      await liar.repents();
       await host.run("rm /etc/ssh/sshd_config.d/a.conf && kill -HUP $(cat /run/sshd.pid)");
     });
 
@@ -190,6 +201,9 @@ for (const [turn, debian] of debians.entries()) {
         const { errors } = await lied("dialogue", "", other);
         assert.equal(errors.length, 1, garbage.slice(-300));
         assert.match(errors[0]?.message ?? "", /the ledger \S+ cannot be read/);
+        const of = { stack: "o/p/s", connection: host.connection, declared: [], unknown: [], goes: () => true };
+        const { failed, notPlanned } = await planHost(of);
+        assert.deepEqual([failed, notPlanned], [true, errors[0]?.message], "a preview fails, too");
         same(await host.files(), before);
       }
       await host.write(path, good);

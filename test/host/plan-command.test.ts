@@ -134,6 +134,18 @@ for (const debian of sampled("bookworm")) {
       assert.doesNotMatch(stdout + last.stdout, /PRIVATE KEY/);
     });
 
+    it("is an error where the ledger cannot be read, as an `up` and a destroy are", async () => {
+      const ledger = "/var/lib/pulumi-dovecot-postfix/postfix/ledger.json";
+      await host.run(`cp -p ${ledger} /root/ledger; echo '{ "version": 2 }' >${ledger}`);
+      const made = [await plan("all"), await plan("all", "--destroy")];
+      await host.run(`cp -p /root/ledger ${ledger}; rm /root/ledger`);
+      for (const { stdout, code } of made) {
+        assert.equal(code, 2, stdout);
+        assert.match(stdout, /^Plan for \S+: not made\. .*the ledger \S+ cannot be read/);
+        assert.match(stdout, /It was written by a newer pulumi-dovecot-postfix/);
+      }
+    });
+
     it("and the destroy does just that", async () => {
       const [, digest = ""] =
         /plan ` ?([0-9a-f]{12})/.exec((await plan("all", "--destroy", "--format", "markdown")).stdout) ?? [];

@@ -68,7 +68,9 @@ for (const debian of sampled("trixie")) {
         if (is("dovecot")) new DovecotProxyTrust("dovecot", { connection, proxies: trusted });
         if (is("xclient")) new PostfixXclientTrust("xclient", { connection, proxies });
         if (is("master")) new MasterUser(options.master ?? "master", { connection, username: "vmadmin", password });
-        if (is("relay")) new RelayAcceptance("relay", { connection, servers: [next.address] });
+        // The same host, written otherwise.
+        const again = Object.fromEntries(Object.entries(connection).reverse()) as unknown as typeof connection;
+        if (is("relay")) new RelayAcceptance("relay", { connection: again, servers: [next.address] });
         if (is("outbound")) new OutboundRelay("outbound", { connection, server: next.address });
         return Promise.resolve();
       };
@@ -228,7 +230,7 @@ for (const debian of sampled("trixie")) {
         touch -d '-5 seconds' /etc/postfix/main.cf
         ${restart}
         mkdir -p /run/fail2ban /etc/fail2ban
-        echo 'ignoreip = 127.0.0.1/8' >/etc/fail2ban/jail.local
+        printf '%s\\n' '[DEFAULT]' 'ignoreip = 127.0.0.1/8' '[sshd]' 'ignoreip = 203.0.113.10 ${next.address}' >/etc/fail2ban/jail.local
         setsid socat UNIX-LISTEN:/run/fail2ban/fail2ban.sock,fork STDIO </dev/null >/dev/null 2>&1 &
         until [ -S /run/fail2ban/fail2ban.sock ]; do sleep 0.05; done`);
       const bad = await found();
@@ -247,8 +249,21 @@ for (const debian of sampled("trixie")) {
       ]) {
         assert.match(bad, finding);
       }
-      await host.run(`echo 'ignoreip = 127.0.0.1/8 203.0.113.0/24 ${next.address}' >/etc/fail2ban/jail.local`);
+      const jails = (...lines: string[]) =>
+        host.write("/etc/fail2ban/jail.local", lines.map((line) => `${line}\n`).join(""));
+      await jails(
+        "[DEFAULT]",
+        "ignoreip = 127.0.0.1/8",
+        "  203.0.113.0/24",
+        "# and",
+        `\t${next.address}`,
+        "bantime = 1h",
+      );
       assert.doesNotMatch(await found(), /fail2ban/);
+      await jails("[postfix-sasl]", `ignoreip=203.0.113.10,${next.address}`, "[other]", "enabled = true");
+      assert.doesNotMatch(await found(), /fail2ban/);
+      await jails("[DEFAULT]", "ignoreip = 127.0.0.1/8", "bantime = 1h", `  203.0.113.10 ${next.address}`);
+      assert.match(await found(), /fail2ban runs on/);
       await host.run(`
         rm -rf /etc/dovecot /etc/postfix /etc/fail2ban /run/fail2ban
         mv /tmp/dovecot /etc/dovecot; mv /tmp/postfix /etc/postfix

@@ -1,7 +1,7 @@
 import type { types } from "@pulumi/command";
 import { strict as assert } from "node:assert";
 import type { ConnectionArgs } from "../../provider/src/resources/connection.js";
-import type { Connection } from "../../provider/src/ssh/connection.js";
+import { connectionKey, type Connection } from "../../provider/src/ssh/connection.js";
 
 type Theirs = types.input.remote.ConnectionArgs;
 
@@ -24,6 +24,15 @@ describe("connection", () => {
     const withoutSudo: Omit<ConnectionArgs, "become" | "becomePassword"> = ours;
     const back: Theirs = withoutSudo;
     assert.equal(back.host, "mail.example.org");
+  });
+
+  it("is one host whatever the order of its fields and whatever is left open, and another one where a value differs", () => {
+    const one = { host: "mail.example.org", port: 22, proxy: { host: "bastion.example.org", user: "jump" } };
+    const same = { proxy: { user: "jump", host: "bastion.example.org" }, user: undefined, port: 22, host: one.host };
+    assert.equal(connectionKey(same), connectionKey(one));
+    assert.deepEqual(JSON.parse(connectionKey(same)), one);
+    assert.notEqual(connectionKey({ ...one, proxy: { ...one.proxy, user: "other" } }), connectionKey(one));
+    assert.notEqual(connectionKey({ ...one, port: 23 }), connectionKey(one));
   });
 
   it("has exactly the fields of @pulumi/command's, and become and becomePassword (checked by the compiler)", () => {

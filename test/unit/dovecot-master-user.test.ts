@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { masterResult, passdbs, userdbs } from "../../provider/src/dovecot/databases.js";
 import type { Dialect } from "../../provider/src/dovecot/dialect.js";
 import { aclHinders, masterNames, masterSeparator, sharedNamespaces } from "../../provider/src/dovecot/master-user.js";
+import { maskSecrets } from "../../provider/src/plan/mask.js";
 import { readTree, type Tree } from "../../provider/src/dovecot/tree.js";
 
 const tree = (text: string, dialect: Dialect): Tree => readTree("/r", new Map([["/r", text]]), dialect);
@@ -18,9 +19,14 @@ function databases(dialect: Dialect, kind: string, list: readonly string[]): str
 }
 
 const result = (dialect: Dialect, passwords: string[], users: string[], files: Record<string, string> = {}): string => {
-  const read = tree(databases(dialect, "passdb", passwords) + databases(dialect, "userdb", users), dialect);
-  const found = masterResult(passdbs(read, dialect), userdbs(read, dialect), dialect, (path) => files[path]);
-  return "refuse" in found ? `refused: ${found.refuse}` : found.resultSuccess;
+  const decided = (text: string) => {
+    const read = tree(text, dialect);
+    const found = masterResult(passdbs(read, dialect), userdbs(read, dialect), dialect, (path) => files[path]);
+    return "refuse" in found ? `refused: ${found.refuse}` : found.resultSuccess;
+  };
+  const text = databases(dialect, "passdb", passwords) + databases(dialect, "userdb", users);
+  assert.equal(decided(maskSecrets(text, "dovecot")), decided(text), "where secrets are hidden");
+  return decided(text);
 };
 
 describe("Dovecot's passdbs", () => {

@@ -36,12 +36,13 @@ async function plan(options: Options, command: Command): Promise<void> {
   if (format !== "markdown" && (maxLength ?? whole ?? wholeAt) !== undefined)
     command.error("error: --max-length, --whole and --whole-at are for --format markdown");
   const made = await (options.destroy ? planOfDestroy(options) : planOfUpdate(options));
-  const { errors, failed } = made;
+  const { errors } = made;
   if (whole !== undefined) write(whole, formats[format](made));
   const at = wholeAt ?? whole ?? "`npx pulumi-dovecot-postfix plan`";
   process.stdout.write(formats[format](made, maxLength === undefined ? undefined : { length: maxLength, whole: at }));
   for (const error of errors) process.stderr.write(`error: ${harmless(error)}\n`);
   const { hosts } = made.plan;
+  const failed = made.failed || hosts.some((host) => host.failed);
   const unmade = hosts.some(({ notPlanned }) => notPlanned !== undefined);
   const changes = hosts.some((host) => !changesNothing(host));
   if (failed || (options.exitCode && unmade)) process.exitCode = exits.error;

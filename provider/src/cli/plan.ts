@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { stackOf } from "../host/previewed.js";
 import { planSchema, type HostPlan, type Plan } from "../plan/schema.js";
 import { planHost } from "../preview/plan-host.js";
-import type { Connection } from "../ssh/connection.js";
+import { connectionKey, type Connection } from "../ssh/connection.js";
 import { preview, state, type Project, type StateResource } from "./pulumi.js";
 
 export interface Made {
@@ -42,7 +42,7 @@ async function planOfLeaving(resources: readonly StateResource[]): Promise<Plan>
   const stack = stackOf(ownerOf(resources[0]));
   const byHost = new Map<string, Set<string>>();
   for (const resource of resources) {
-    const key = JSON.stringify(resource.outputs?.["connection"] ?? null);
+    const key = connectionKey(resource.outputs?.["connection"] ?? null);
     byHost.set(key, new Set([...(byHost.get(key) ?? []), ownerOf(resource)]));
   }
   const hosts = await Promise.all(

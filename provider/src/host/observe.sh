@@ -253,12 +253,37 @@ marker() {
   esac
 }
 
+# ignored FILE...: what fail2ban never bans in all jails, and in those for mail: "jail addresses". The last file counts.
+ignored() {
+  for path in "$@"; do
+    shift
+    [ ! -f "$path" ] || set -- "$@" "$path"
+  done
+  [ $# = 0 ] || awk '
+    FNR == 1 { jail = option = "" }
+    /^[ \t]*([#;]|$)/ { next }
+    /^\[/ {
+      jail = $0
+      gsub(/^\[|\].*$/, "", jail)
+      option = ""
+      next
+    }
+    !/^[ \t]/ || option == "" {
+      option = tolower($0)
+      gsub(/[ \t]|[=:].*$/, "", option)
+      sub(/^[^=:]*[=:]/, "")
+      if (option == "ignoreip") value[jail] = ""
+    }
+    option == "ignoreip" { value[jail] = value[jail] " " $0 }
+    END { for (jail in value) if (jail ~ /^(DEFAULT|postfix.*|dovecot.*|sieve|.*smtp.*|.*imap.*)$/) print jail value[jail] }' "$@" | sort
+}
+
 surroundings_part() {
   frame listening
   awk '$4 == "0A" { print $2 }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
   if [ -S /run/fail2ban/fail2ban.sock ]; then
     frame fail2ban
-    grep -hs '^[[:space:]]*ignoreip[[:space:]]*=' /etc/fail2ban/jail.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*
+    ignored /etc/fail2ban/jail.conf /etc/fail2ban/jail.d/*.conf /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*.local
   fi
   if [ -n "$settings" ]; then answer imap doveconf -f protocol=imap auth_mechanisms ssl mail_max_userip_connections; fi
 }

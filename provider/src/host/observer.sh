@@ -88,46 +88,102 @@ allowed() {
 }
 
 # secrets names|text FILE...: which files hold secrets, or their text (without FILE: stdin's) with each in its place as {...}.
-# What follows the name of a secret is one, unless it says where the secret is kept, yes or no.
+# What follows the name of a secret is one, unless it says where the secret is kept, yes or no. plan/mask.ts does the same, line
+# by line: a test compares them.
 secrets() {
   show=$1
   shift
   awk -v show="$show" '
-    function is_secret(name, value) {
-      if (name ~ /_maps$/) return value ~ /static:|inline:|[{]/
-      if (name ~ /_(file|path|dir|keytab|schemes?)$/) return value ~ /^inline:/
-      return value != "" && value !~ /^(yes|no|y|n)([ \t]|$)/ && value !~ /^<[ \t]*[\/]/ && value !~ /^[$][({]?[a-z_]+[)}]?[ \t]*$/
+    BEGIN {
+      secret = "pass|pw|secret|token|nonce|credential|key|authorization|api_header"
+      named = "(^|[ \t])--?[a-z0-9_-]+[ \t=:]+|[a-z0-9_]+\"?[ \t]*[=:][ \t]*"
+      head = "^[# \t]*[a-z0-9_]*query[ \t]*=[ \t]*\"?"
     }
-    function hidden(line,    low, at, name) {
-      low = tolower(line)
-      at = 0
-      while (match(substr(low, at + 1), /[a-z0-9_]*(pass|secret|token|nonce|credential|key|authorization|api_header)[a-z0-9_]*"?[ \t]*[=:][ \t]*/)) {
-        name = substr(low, at + RSTART, RLENGTH)
-        sub(/"?[ \t]*[=:][ \t]*$/, "", name)
-        at += RSTART + RLENGTH - 1
-        if (is_secret(name, substr(low, at + 1))) return substr(line, 1, at) "{...}"
-      }
+    function is_secret(name, value) {
+      sub(/^[# \t]+/, "", value)
+      # Dovecot 2.4: passdb_driver, but passdb_static_password.
+      sub(/^passdb/, "", name)
+      if (name !~ secret) return 0
+      if (name ~ /_maps$/) return value ~ /static:|inline:|[{]/
+      if (name ~ /[_-](file|path|dir|keytab|schemes?)$/) return value ~ /^inline:/
+      if (value ~ /^(yes|no|y|n)([ \t]|$)/ || value ~ /^<[ \t]*[\/]/ || value ~ /^[$][({]?[a-z_]+[)}]?[ \t]*$/) return 0
+      return value != "" && value !~ /^["\047]?%([{][^}]*[}]|[a-z])["\047]?([ \t,;)]|$)/
+    }
+    # How much of a setting comes before its first secret.
+    function open_part(text,    low, at, seen, name) {
+      seen = length(text)
       # A password in an address: mysql://user:password@host
-      if (match(line, /:[\/][\/][^\/@ \t]*:[^\/@ \t]*@/)) return substr(line, 1, RSTART + 2) "{...}"
-      return line
+      if (match(text, /:[\/][\/][^\/@ \t]*:[^@ \t]*@/)) seen = RSTART + 2
+      low = tolower(text)
+      at = 0
+      while (match(substr(low, at + 1), named)) {
+        name = substr(low, at + RSTART, RLENGTH)
+        sub(/"?[ \t]*[=:]?[ \t]*$/, "", name)
+        at += RSTART + RLENGTH - 1
+        if (at >= seen) break
+        if (is_secret(name, substr(low, at + 1))) return at
+      }
+      return seen
+    }
+    # How a password is asked for has to be seen: of SQL, only what is quoted and no variable is hidden.
+    function without_literals(text,    before, quoted) {
+      before = match(tolower(text), head) ? substr(text, 1, RLENGTH) : ""
+      text = substr(text, length(before) + 1)
+      while (match(text, /\047[^\047]*\047|"[^"]*"/)) {
+        quoted = substr(text, RSTART, RLENGTH)
+        before = before substr(text, 1, RSTART - 1) (quoted ~ /%/ ? quoted : "{...}")
+        text = substr(text, RSTART + RLENGTH)
+      }
+      return before text
+    }
+    # One setting: the lines of this group.
+    function hide(group, from, to,    i, flat, seen, query, start, open_end, size) {
+      flat = ""
+      for (i = from; i <= to; i++) if (group_of[i] == group) flat = flat lines[i] " "
+      query = tolower(flat) ~ head
+      seen = open_part(flat)
+      for (i = from; i <= to; i++) {
+        if (group_of[i] != group) continue
+        size = length(lines[i])
+        if (query) lines[i] = without_literals(lines[i])
+        else if (seen < size) {
+          match(lines[i], /^[# \t]*/)
+          start = seen > RLENGTH ? seen : RLENGTH
+          open_end = !postfix && match(lines[i], /[ \t]*\\[ \t\r]*$/) ? substr(lines[i], RSTART) : ""
+          lines[i] = substr(lines[i], 1, start) "{...}" open_end
+        }
+        seen -= size + 1
+      }
+    }
+    # What is commented out goes on, too: further in, or in its brackets.
+    function comment(line,    blank) {
+      match(line, /^[# \t]*/)
+      blank = RLENGTH
+      if (!setting || (depth < 1 && blank <= indent)) {
+        first[++groups] = count
+        depth = 0
+        indent = blank
+        setting = line ~ /^[ \t]*#[# \t]*[A-Za-z0-9_]+[ \t]*=/
+      }
+      last[groups] = count
+      depth += gsub(/[{]/, "", line) - gsub(/[}]/, "", line)
+      return groups
+    }
+    function flush(    i) {
+      hide(0, 1, count)
+      for (i = 1; i <= groups; i++) hide(i, first[i], last[i])
+      for (i = 1; i <= count; i++) put(raw[i], lines[i])
+      count = groups = setting = 0
     }
     function put(from, to) {
       if (from != to) found = 1
       if (show == "text") print to
     }
-    # A setting goes on in the next line; what is between is a comment.
-    function flush(    flat, safe, i) {
-      flat = ""
-      for (i = 1; i <= count; i++) if (!aside[i]) flat = flat (flat == "" ? "" : " ") lines[i]
-      safe = hidden(flat)
-      if (safe != flat) put(flat, safe)
-      for (i = 1; i <= count; i++) if (aside[i] || safe == flat) put(lines[i], aside[i] ? hidden(lines[i]) : lines[i])
-      count = 0
-    }
     function done() {
       flush()
       if (found && show == "names") print file
       found = 0
+      open = 0
     }
     FNR == 1 {
       done()
@@ -147,10 +203,13 @@ secrets() {
       next
     }
     {
-      beside = postfix && /^(#|[ \t]*$)/
+      beside = /^[ \t]*(#|$)/ && (postfix || !open)
       if (!beside && !(postfix ? /^[ \t]/ : open)) flush()
-      lines[++count] = $0
-      aside[count] = beside
+      count++
+      raw[count] = lines[count] = $0
+      group_of[count] = beside ? comment($0) : 0
+      if (beside) next
+      setting = 0
       open = /\\[ \t\r]*$/
     }
     END { done() }' "$@"

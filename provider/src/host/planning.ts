@@ -98,7 +98,7 @@ export interface Scope {
   readonly records?: readonly (readonly string[])[];
   /** Operations that only the snapshot tells of. */
   readonly more?: (snapshot: Snapshot) => readonly Operation[];
-  /** For a preview: what `inquire` refuses is a warning, and what leaves is in nobody's way. */
+  /** For a preview: what `inquire` refuses, or cannot ask, is a warning, and what leaves is in nobody's way. */
   readonly lenient?: boolean;
 }
 
@@ -212,8 +212,13 @@ async function propose(
 
 /** What no refusal foresaw, such as an odd text in the ledger: it names the host and is as harmless as what was foreseen. */
 function told({ host }: Snapshot, error: unknown): unknown {
-  if (error instanceof Refusal || error instanceof HostError || error instanceof SshError) return error;
+  if (isTold(error)) return error;
   return Object.assign(new HostError(host, reason(error), { state: "Nothing was changed." }), { cause: error });
+}
+
+/** Foreseen, and told in words for the administrator. */
+function isTold(error: unknown): error is Error {
+  return error instanceof Refusal || error instanceof HostError || error instanceof SshError;
 }
 
 async function inquiry(
@@ -224,7 +229,7 @@ async function inquiry(
   try {
     return (await operation.inquire?.(...of)) ?? [];
   } catch (error) {
-    if (lenient && error instanceof Refusal) return [error.message];
+    if (lenient && isTold(error)) return [error.message];
     throw error;
   }
 }

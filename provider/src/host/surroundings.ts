@@ -4,7 +4,7 @@ import type { Answer } from "./snapshot.js";
 export interface Surroundings {
   /** TCP ports that take connections, and whether only from the host itself. */
   readonly listening: readonly { readonly port: number; readonly loopback: boolean }[];
-  /** Present where fail2ban runs: the addresses that it never bans, as its configuration has them. */
+  /** Present where fail2ban runs: the addresses that it never bans, as its configuration has them for all jails, or for those of mail. */
   readonly fail2ban?: { readonly ignored: readonly string[] };
   /** Dovecot's settings for IMAP that a preview judges. */
   readonly imap: Readonly<Record<string, string>>;
@@ -16,7 +16,7 @@ export function surroundingsOf(named: Readonly<Record<string, Answer>>): Surroun
   const fail2ban = named["fail2ban"];
   return {
     listening: lines(listening).flatMap(socket),
-    ...(fail2ban && { fail2ban: { ignored: lines(fail2ban).flatMap((line) => line.split(/[\s,=]+/).slice(1)) } }),
+    ...(fail2ban && { fail2ban: { ignored: lines(fail2ban).flatMap((line) => line.split(/[\s,]+/).slice(1)) } }),
     imap: named["imap"] ? settings(lines(named["imap"])) : {},
   };
 }

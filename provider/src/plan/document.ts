@@ -8,6 +8,7 @@ import { daemons, digestOf, sha256, type Daemon, type Snapshot } from "../host/s
 import { parameter } from "../postfix/parameters.js";
 import { everyText } from "../ssh/printable.js";
 import { harmless, readable } from "./harmless.js";
+import { maskSecrets } from "./mask.js";
 import type { Effect, FilePlan, Finding, HostPlan, ResourcePlan, ValuePlan } from "./schema.js";
 
 /** What one resource's own part adds to its host's plan. */
@@ -51,10 +52,13 @@ function legible(text: string): string {
   return text.length > longest ? `${harmless(text.slice(0, longest))} [...]` : harmless(text);
 }
 
-/** A host of which no plan could be made. */
-export function unplanned(host: string, reason: string, resources: readonly ResourcePlan[]): HostPlan {
+/** A host of which no plan could be made; failed: an `up` would meet the reason, too. */
+export function unplanned(host: string, reason: string, resources: readonly ResourcePlan[], failed = false): HostPlan {
   const lists = { files: [], values: [], reloads: [], effects: [], findings: [], notes: [] };
-  return everyText({ host, notPlanned: reason, resources: [...resources], ...lists }, legible);
+  return everyText(
+    { host, notPlanned: reason, ...(failed && { failed }), resources: [...resources], ...lists },
+    legible,
+  );
 }
 
 function filesOf({ daemon, changes }: DaemonPlan): FilePlan[] {
@@ -62,13 +66,14 @@ function filesOf({ daemon, changes }: DaemonPlan): FilePlan[] {
     if (change.format === "ledger") return [];
     const secret = change.format === "secret-table";
     const [before, after] = [masked(change, change.before), masked(change, change.after)];
+    const shown = (text: string | null) => readable(maskSecrets(text ?? "", daemon));
     const patch = createTwoFilesPatch(
       ...[before === null ? "/dev/null" : `a${change.path}`, after === null ? "/dev/null" : `b${change.path}`],
-      ...[readable(before ?? ""), readable(after ?? "")],
+      ...[shown(before), shown(after)],
       ...[undefined, undefined],
       { context: 3 },
     );
-    const diff = hidden(patch.replace(/^=+\n/, "").replace(/\t$/gm, ""));
+    const diff = patch.replace(/^=+\n/, "").replace(/\t$/gm, "");
     const count = (sign: string) => diff.split("\n").filter((line) => line.startsWith(sign)).length - 1;
     return [
       {
@@ -89,14 +94,6 @@ function masked({ format, before }: FileChange, text: string | null): string | n
   const old = new Set((before ?? "").split("\n"));
   const isNew = (line: string) => before !== null && text !== before && !old.has(line);
   return text.replace(/^([^:\n]*):.*$/gm, (line, key: string) => `${key}:{...}${isNew(line) ? " (changed)" : ""}`);
-}
-
-/** What else in a file of the administrator's may be a secret: the values of settings that are named so. */
-function hidden(diff: string): string {
-  return diff.replace(
-    /^([ +-].*?\b\w*(?:password|passwd|passphrase|secret|api_key|dnpass|dbpass)["']?\s*[=:]\s*)(?!$)\S.*$/gim,
-    "$1{...}",
-  );
 }
 
 function valuesOf(ready: readonly Ready[]): ValuePlan[] {

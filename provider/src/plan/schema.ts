@@ -67,6 +67,12 @@ export const hostPlanSchema = z.object({
     .string()
     .optional()
     .describe("Why there is no plan: no connection, or an address that is not known yet"),
+  failed: z
+    .boolean()
+    .optional()
+    .describe(
+      "There is no plan for a reason that an `up` would meet, too, so the preview fails: not the way to the host",
+    ),
   digest: z
     .string()
     .regex(/^[0-9a-f]{12}$/)

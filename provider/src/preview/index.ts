@@ -8,7 +8,7 @@ import { findingText, hostText } from "../plan/text.js";
 import type { Inputs } from "../runtime/kind.js";
 import { check } from "../runtime/index.js";
 import { holdsUnknown } from "../runtime/check.js";
-import type { Connection } from "../ssh/connection.js";
+import { connectionKey, type Connection } from "../ssh/connection.js";
 import { planHost, resource as planned } from "./plan-host.js";
 import { planFileVariable } from "./variables.js";
 
@@ -103,7 +103,7 @@ async function planAll(resources: readonly Resolved[]): Promise<Plan> {
   const stack = stackOf([...owners][0] ?? "");
   const byHost = new Map<string, Inputs[]>();
   for (const { inputs } of resources) {
-    const key = holdsUnknown(inputs.connection) ? "" : JSON.stringify(inputs.connection);
+    const key = holdsUnknown(inputs.connection) ? "" : connectionKey(inputs.connection);
     byHost.set(key, [...(byHost.get(key) ?? []), inputs]);
   }
   const hosts = await Promise.all(
@@ -144,7 +144,7 @@ async function print(plan: Plan, resources: readonly Resolved[]): Promise<void> 
   for (const host of plan.hosts) {
     const first = host.resources.map(({ owner }) => of.get(owner)).find((one) => one !== undefined);
     if (host.notPlanned === undefined) await info(hostText(host), first);
-    else await warn(hostText(host), first);
+    else await (host.failed ? error : warn)(hostText(host), first);
     for (const finding of host.findings) {
       await warn(findingText(finding), of.get(finding.owner ?? "") ?? first);
     }
@@ -152,9 +152,12 @@ async function print(plan: Plan, resources: readonly Resolved[]): Promise<void> 
       if (state === "refused") await error(reason, of.get(owner) ?? first);
     }
   }
-  const refused = plan.hosts.flatMap(({ resources: all }) => all.filter(({ state }) => state === "refused"));
+  const refused = plan.hosts.flatMap(({ host, failed, resources: all }) => [
+    ...(failed ? [host] : []),
+    ...all.filter(({ state }) => state === "refused").map(label),
+  ]);
   // A logged error alone fails a program of the Automation API, but not one that the CLI runs.
-  if (refused.length > 0) throw new pulumi.RunError(`An \`up\` would fail for ${refused.map(label).join(", ")}.`);
+  if (refused.length > 0) throw new pulumi.RunError(`An \`up\` would fail for ${refused.join(", ")}.`);
 }
 
 function label({ kind, name }: ResourcePlan): string {

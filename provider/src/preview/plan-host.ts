@@ -11,7 +11,7 @@ import { kindOf, nameOf, operationOf } from "../runtime/operation.js";
 import { shellCommand } from "../ssh/become.js";
 import type { Connection } from "../ssh/connection.js";
 import type { Link } from "../ssh/link.js";
-import { reason } from "../ssh/errors.js";
+import { isNotReached, reason } from "../ssh/errors.js";
 import { foresight, foresightRecords } from "./foresight.js";
 
 export interface Asked {
@@ -42,9 +42,11 @@ export async function planHost(asked: Asked): Promise<HostPlan> {
     keepPreviewed(link.label, stack, shown, decision.ready);
     return hostPlan(decision, [...resourcesOf(decision, operations), ...unknown], told(decision, operations));
   } catch (error) {
-    // Whatever the reason: a preview does not need the host.
+    // A preview does not need to reach the host. What lies in the program or in the host's files, an `up` would meet, too.
+    const failed = !isNotReached(error);
     const all = [...declared.map((inputs) => resource(inputs, "unknown")), ...unknown];
-    return unplanned(link?.label ?? connection.host, reason(error).split("\n", 1)[0] ?? "", all);
+    const why = failed ? reason(error) : (reason(error).split("\n", 1)[0] ?? "");
+    return unplanned(link?.label ?? connection.host, why, all, failed);
   } finally {
     link?.close();
   }

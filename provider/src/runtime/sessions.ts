@@ -1,13 +1,13 @@
 // One session a host and process: all resources of an `up` share its connection.
 import { probesOf } from "../host/probes.js";
 import { Session } from "../host/session.js";
-import type { Connection } from "../ssh/connection.js";
+import { connectionKey, type Connection } from "../ssh/connection.js";
 import { shellCommand } from "../ssh/become.js";
 
 const sessions = new Map<string, Session>();
 
 export function sessionOf(connection: unknown): Session {
-  const key = JSON.stringify(connection);
+  const key = connectionKey(connection);
   const known = sessions.get(key);
   if (known) return known;
   // check has seen to the type; ssh2 is loaded with the first connection only.

@@ -15,6 +15,15 @@ export interface ProxyConnection {
   readonly hostKey?: string | undefined;
 }
 
+/** The same text for the same connection, whatever the order of its fields and whatever is left open: plain JSON. */
+export function connectionKey(connection: unknown): string {
+  return JSON.stringify(connection, (_, value: unknown) =>
+    typeof value === "object" && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+}
+
 /** A mail host, the jump host on the way to it, and how to become root there. */
 export interface Connection extends ProxyConnection {
   readonly proxy?: ProxyConnection | undefined;

@@ -46,6 +46,15 @@ export class SshError extends Error {
   }
 }
 
+const notReached: readonly SshErrorKind[] = [
+  ...(["unreachable", "protocol", "host-key", "authentication", "timeout", "disconnected"] as const),
+];
+
+/** It lies on the way to the host: neither `connection` nor what is on the host is at fault as far as is known. */
+export function isNotReached(error: unknown): boolean {
+  return error instanceof SshError && notReached.includes(error.kind);
+}
+
 /** Takes secrets out of what a server said: a hostile one can send back the password that it was given. */
 export function redact(text: string, secrets: readonly (string | undefined)[]): string {
   return secrets.reduce<string>((rest, secret) => (secret ? rest.replaceAll(secret, "[secret]") : rest), text);
