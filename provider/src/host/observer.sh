@@ -25,6 +25,8 @@ container docker-mailserver
 path /usr/local/bin/start-mailserver.sh
 path /etc/iredmail-release
 path /opt/iredapd
+path /opt/iredmail/custom
+path /root/.iredmail/kv
 path /srv/modoboa
 line /etc/postfix/main.cf # This file was automatically installed on
 container mailu/

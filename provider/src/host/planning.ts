@@ -137,7 +137,9 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
       ? []
       : operation.queries.map((query, n) => queryRecord(recordId(operations, operation, n), query))),
   ]);
-  const records = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own, ...(scope.records ?? [])];
+  const all = [...markerRecords, ...wanted.map((daemon) => [daemon]), ...own, ...(scope.records ?? [])];
+  // What several operations ask for, such as the host's logins, is asked once.
+  const records = [...new Map(all.map((record) => [record.join("\0"), record])).values()];
   let snapshot = await observe(link, shell, records);
   if (scope.recover && snapshot.busy) {
     console.log(
