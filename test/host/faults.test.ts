@@ -198,8 +198,7 @@ function promises(debian: Debian): void {
         const { said } = await attempt(host);
         const took = Date.now() - began;
         await host.limitProcesses(undefined);
-        // pam_motd leaves a file of its own, too.
-        await host.run("flock -w 30 /var/lib true; rm -f /run/motd.dynamic.new");
+        await host.run("flock -w 30 /var/lib true");
         await serves(host);
         // Processes that had nothing to do may have made room.
         if (said !== "") assert.match(said, /^(SshError|HostError): root@/, `${more}: ${said}`);

@@ -5,10 +5,10 @@ export const watchedPaths: readonly string[] = ["/etc", "/var/lib", "/usr/local"
 /** Found by taking two snapshots around reloads, logins and deliveries. */
 const exclusions: readonly { path: RegExp; why: string }[] = [
   { path: /^\/run\/([^/]+\/)?[^/]+\.pid$/, why: "the number of a process" },
-  { path: /^\/run\/motd\.dynamic$/, why: "written by sshd's PAM session at a login" },
+  { path: /^\/run\/motd\.dynamic(\.new)?$/, why: "written by sshd's PAM session at a login" },
   { path: /^\/run\/dovecot\/auth-token-secret\.dat$/, why: "made by auth at the first login after a start" },
-  { path: /^\/run\/dovecot\/dovecot\.conf\.binary$/, why: "2.4: cache of the parsed configuration" },
-  { path: /^\/var\/lib\/dovecot\/instances$/, why: "when Dovecot was started last" },
+  { path: /^\/run\/dovecot\/dovecot\.conf\.binary(\..+)?$/, why: "2.4: cache of the parsed configuration" },
+  { path: /^\/var\/lib\/dovecot\/instances(\.lock)?$/, why: "when Dovecot was started last" },
   { path: /^\/var\/lib\/postfix\/master\.lock$/, why: "the number of a process" },
   { path: /^\/var\/lib\/postfix\/prng_exch$/, why: "tlsmgr's random seed" },
   { path: /^\/var\/lib\/postfix\/smtpd?_scache\.db$/, why: "TLS sessions" },
