@@ -201,6 +201,10 @@ for (const debian of ["bookworm", "trixie"] as const) {
         assert.equal(user.outs["loginFormat"], "{user}*vmadmin");
         await soon("alice@example.com*vmadmin", "another password", true);
         await soon("alice@example.com%vmadmin", "another password", false);
+        // It stays where the program is silent.
+        await user.update({ username: "vmadmin", password: "another password", allowedNetworks: ["127.1.0.0/16"] });
+        assert.equal(user.outs["loginFormat"], "{user}*vmadmin");
+        await user.update({ username: "vmadmin", password: "another password" });
       });
 
       it("stands beside a master user of another stack, whose separator it does not choose", async () => {

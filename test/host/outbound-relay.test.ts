@@ -77,6 +77,17 @@ function promises(debian: Debian): void {
     assert.deepEqual(await postfixFiles(host), before);
   });
 
+  it("a refresh tells of what would be refused now, as drift, and does not fail", async () => {
+    await holding(host, { kind }, args, async (resource) => {
+      assert.deepEqual(await resource.drift(), []);
+      await configure(host, "postconf -e sender_dependent_relayhost_maps=static:[192.0.2.1]");
+      assert.match((await resource.drift()).join(), /relayhost would have no effect .*sender_dependent_relayhost_maps/);
+      await assert.rejects(resource.update({ ...args, port: 2525 }), /relayhost would have no effect/);
+      await configure(host, "postconf -X sender_dependent_relayhost_maps");
+      assert.deepEqual(await resource.drift(), []);
+    });
+  });
+
   it("says that Postfix's own mail comes from another address than the question", async () => {
     await configure(host, `postconf -e smtp_bind_address=${host.address}`);
     const { warnings } = await saying(() => holding(host, { kind }, args, () => Promise.resolve()));

@@ -22,12 +22,16 @@ if (what !== "none") new RelayAcceptance("relay", { connection, servers: ["203.0
 for (const debian of sampled("bookworm")) {
   describe(`the plan command on ${debian}`, () => {
     let host: Host;
+    let other: Host;
+    /** Which of them the program names. */
+    let named: Host;
     let directory: string;
     let bin: string;
     let pristine: Map<string, string>;
 
     before(async () => {
-      host = await startHost(debian);
+      [host, other] = await Promise.all([startHost(debian), startHost(debian)]);
+      named = host;
       // Dovecot 2.4 writes one when it starts, and removes it.
       await host.run("while ls /run/dovecot/*.binary.* >/dev/null 2>&1; do sleep 0.05; done");
       pristine = await host.files();
@@ -43,11 +47,11 @@ for (const debian of sampled("bookworm")) {
     });
     after(async () => {
       rmSync(directory, { recursive: true, force: true });
-      await host.stop();
+      await Promise.all([host.stop(), other.stop()]);
     });
 
     const environment = (what: string) => ({
-      TEST_HOST: JSON.stringify({ connection: host.connection, what }),
+      TEST_HOST: JSON.stringify({ connection: named.connection, what }),
       XDG_CACHE_HOME: join(directory, "cache"),
     });
     const cli = (what: string, args: string[]) =>
@@ -118,6 +122,20 @@ for (const debian of sampled("bookworm")) {
       const { hosts } = planSchema.parse(JSON.parse(more.stdout));
       assert.equal(hosts[0]?.files.length, 1);
       assert.match(hosts[0].files[0]?.diff ?? "", /^\+ {2}login_trusted_networks = 203\.0\.113\.11\/32$/m);
+    });
+
+    it("where the program names another host, shows what comes there and what goes on the old one", async () => {
+      named = other;
+      const moved = await plan("all", "--exit-code");
+      named = host;
+      assert.equal(moved.code, 1, moved.stderr);
+      const [there = "", here = ""] = [other, host].map(
+        ({ address }) =>
+          moved.stdout.split(/^(?=Plan for )/m).find((one) => one.startsWith(`Plan for root@${address}:`)) ?? "",
+      );
+      assert.match(there, /^\+mynetworks = .*203\.0\.113\.20\/32$/m);
+      assert.match(here, /^-mynetworks = .*203\.0\.113\.20\/32$/m);
+      assert.match(here, /RelayAcceptance relay goes/);
     });
 
     it("prints what goes with the last resource, and what a destroy takes back, as a pull request shows it", async () => {

@@ -227,7 +227,8 @@ for (const debian of sampled("trixie")) {
         echo 'listen = 127.0.0.1' >>/etc/dovecot/local.conf
         postconf -e inet_interfaces=loopback-only 'smtpd_sasl_tls_security_options = noanonymous, noplaintext' \
           'smtpd_sender_restrictions = reject_unknown_sender_domain' smtpd_milters=inet:127.0.0.1:9
-        touch -d '-5 seconds' /etc/postfix/main.cf
+        for service in submission submissions; do postconf -P $service/inet/smtpd_sasl_auth_enable=no; done
+        touch -d '-5 seconds' /etc/postfix/*.cf
         ${restart}
         mkdir -p /run/fail2ban /etc/fail2ban
         printf '%s\\n' '[DEFAULT]' 'ignoreip = 127.0.0.1/8' '[sshd]' 'ignoreip = 203.0.113.10 ${next.address}' >/etc/fail2ban/jail.local
@@ -240,7 +241,8 @@ for (const debian of sampled("trixie")) {
         /^error: \S+ takes no IMAP connection from another host/m,
         /^warning: \S+ serves no ManageSieve to other hosts/m,
         /^error: \S+ takes no submission from another host/m,
-        /^error: Postfix on \S+ offers no PLAIN even under TLS/m,
+        /^error: Postfix on \S+ offers no PLAIN even under TLS on submission\/inet, submissions\/inet/m,
+        /^error: Postfix on \S+ offers no AUTH on submission\/inet, submissions\/inet/m,
         /^error: \S+ takes no mail from another host/m,
         /^error: fail2ban runs on \S+ and may ban the proxy 203\.0\.113\.10/m,
         /^error: fail2ban runs on \S+ and may ban the new server/m,

@@ -12,21 +12,21 @@ export interface Section {
   readonly skipped?: readonly string[];
 }
 
-export function report(sections: readonly Section[], circumstances: string): string {
-  const failed = sections.reduce((sum, { failures }) => sum + failures.length, 0);
-  return [
-    "# Reliability",
-    `Written by \`npm run soak\`, not by hand: ${circumstances}. ${failed} failures.`,
-    ...sections.flatMap(section),
-    "",
-  ].join("\n\n");
+const heading = "# Reliability\n\nWritten by `npm run soak`, not by hand; each section by the run that it names.";
+
+/** `before`: the report so far, of which the section of this title is replaced, and the others stay as they are. */
+export function report(before: string, done: Section, circumstances: string): string {
+  const text = [...section(done, circumstances), ""].join("\n\n");
+  const others = before.split(/^(?=## )/m).slice(1);
+  const at = others.findIndex((one) => one.startsWith(`## ${done.title}: `));
+  return [`${heading}\n\n`, ...(at < 0 ? [...others, text] : others.with(at, text))].join("");
 }
 
-function section({ title, what, head, rows, count, failures, skipped = [] }: Section): string[] {
+function section({ title, what, head, rows, count, failures, skipped = [] }: Section, circumstances: string): string[] {
   const line = (cells: readonly (string | number)[]) => `| ${cells.join(" | ")} |`;
   return [
     `## ${title}: ${count}, of which ${failures.length} failed`,
-    what,
+    `${what} (${circumstances})`,
     [line(head), line(head.map((_, n) => (n === 0 ? "---" : "---:"))), ...rows.map(line)].join("\n"),
     ...list("", failures),
     ...list("not run here: ", skipped),

@@ -250,7 +250,8 @@ export class Patient {
     const { host } = this;
     const until = Date.now() + 30_000;
     // The watchdog, or the program itself where only its link was cut, holds the lock until the host is in order.
-    await host.run("flock -w 30 /var/lib true");
+    // It waits for the lock as we do: who comes after it finds what it has done.
+    await host.run("flock -w 30 /var/lib sleep 0.1; flock -w 30 /var/lib true");
     for (const [path, now] of await host.files()) {
       if (ours(path) || (edited(kind) && path === "/etc/postfix/main.cf")) continue;
       const known = whole.some((files) => files?.get(path) === now);

@@ -20,14 +20,16 @@ export async function planOfUpdate(project: Project): Promise<Made> {
   const directory = mkdtempSync(join(tmpdir(), "pulumi-dovecot-postfix-"));
   const file = join(directory, "plan.json");
   try {
-    const { deleted, errors, failed } = await preview(project, file);
+    const { deleted, replaced, errors, failed } = await preview(project, file);
     const plan = readPlan(file);
     // Where a resource is left on the host, the program's part has found in the ledger what goes.
     const told = new Set(plan?.hosts.flatMap(({ resources }) => resources.map(({ owner }) => owner)));
     const gone = deleted.length === 0 ? [] : (await state(project)).filter(({ urn }) => deleted.includes(urn));
-    const untold = gone.filter((resource) => !told.has(ownerOf(resource)));
+    const untold = gone.filter((resource) => !told.has(ownerOf(resource)) || replaced.includes(resource.urn));
     const rest = await planOfLeaving(untold);
-    return { plan: plan ? { ...plan, hosts: [...plan.hosts, ...rest.hosts] } : rest, errors, failed };
+    // What is replaced on the same host the program has planned; on another one, only the state knows of it.
+    const others = rest.hosts.filter(({ host }) => !plan?.hosts.some((one) => one.host === host));
+    return { plan: plan ? { ...plan, hosts: [...plan.hosts, ...others] } : rest, errors, failed };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

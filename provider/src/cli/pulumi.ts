@@ -17,8 +17,9 @@ interface Previewed {
   readonly failed: boolean;
   /** What went wrong, in the engine's words. */
   readonly errors: readonly string[];
-  /** URNs of resources of this package that go. */
+  /** URNs of resources of this package that go, also where another one comes in their place. */
   readonly deleted: readonly string[];
+  readonly replaced: readonly string[];
 }
 
 export class CommandError extends Error {}
@@ -36,8 +37,9 @@ export async function preview(project: Project, planFile: string): Promise<Previ
     .filter(({ severity }) => severity === "error")
     .map(({ message = "" }) => message.trim().replace(/^error: /, ""));
   if (failed && errors.length === 0) throw new CommandError((stderr || stdout).trim() || `pulumi ended with ${code}`);
-  const deleted = (report?.steps ?? []).filter(({ op, urn }) => op === "delete" && urn.includes(own));
-  return { failed, errors, deleted: deleted.map(({ urn }) => urn) };
+  const steps = (report?.steps ?? []).filter(({ urn }) => urn.includes(own));
+  const of = (...ops: string[]) => steps.filter(({ op }) => ops.includes(op)).map(({ urn }) => urn);
+  return { failed, errors, deleted: of("delete", "replace"), replaced: of("replace") };
 }
 
 /** The resources of this package in the state. */

@@ -71,6 +71,8 @@ export interface Ready {
   readonly already: readonly Already[];
   /** Effective values in the order of the operation's queries, as they were observed. */
   readonly values: readonly string[];
+  /** Why an `up` would be refused, for one that only looks. */
+  readonly hindrance?: string;
 }
 
 /** What all operations of a host come to together. */
@@ -190,7 +192,7 @@ async function propose(
       }
       if (!snapshot[daemon]) throw missingDaemon(snapshot, daemon);
       const site = { snapshot, layout: layoutOf(snapshot), answer: (name: string) => snapshot.values[id(name)] };
-      const { contribution, warnings, already } = operation.contribute(site);
+      const { contribution, warnings, already, ...hindered } = contributed(operation, site);
       const effective = operation.queries.map((query, n) => ({
         ...query,
         id: id(n),
@@ -204,12 +206,25 @@ async function propose(
       const said = aim === "ensure" ? await inquiry(operation, lenient, site, link, shell) : [];
       accepted[daemon][owner] = contribution;
       const values = operation.queries.map((_, n) => snapshot.values[id(n)]?.text ?? "");
-      ready.push({ operation, site, warnings: [...warnings, ...said, ...renamed], already, wish, values });
+      const told = [...warnings, ...said, ...renamed];
+      ready.push({ operation, site, warnings: told, already, wish, values, ...hindered });
     } catch (error) {
       refused.set(operation, told(snapshot, error));
     }
   }
   return ready;
+}
+
+/** A refusal does not keep anyone from looking: it is one of the things that are not as they were left. */
+function contributed(operation: Operation, site: Site): Proposal & Pick<Ready, "hindrance"> {
+  const { owner, daemon, aim } = operation;
+  try {
+    return operation.contribute(site);
+  } catch (error) {
+    const contribution = site.snapshot.ledgers[daemon].contributions[owner];
+    if (aim !== "look" || !(error instanceof Refusal) || !contribution) throw error;
+    return { contribution, warnings: [], already: [], hindrance: error.message.replace(/\n+/g, " ") };
+  }
 }
 
 /** What no refusal foresaw, such as an odd text in the ledger: it names the host and is as harmless as what was foreseen. */

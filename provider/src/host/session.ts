@@ -128,9 +128,13 @@ function settle(
   return again;
 }
 
-function look(snapshot: Snapshot, { operation, wish, values, warnings }: Ready): Result {
+function look(snapshot: Snapshot, { operation, wish, values, warnings, hindrance }: Ready): Result {
   const { dialect } = contextOf(snapshot);
-  const drift = [...driftOf(snapshot, operation.daemon, wish, dialect), ...notEffective(wish, values)];
+  const drift = [
+    ...(hindrance === undefined ? [] : [hindrance]),
+    ...driftOf(snapshot, operation.daemon, wish, dialect),
+    ...notEffective(wish, values),
+  ];
   return { snapshot, values, warnings, drift };
 }
 

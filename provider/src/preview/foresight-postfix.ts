@@ -2,7 +2,7 @@ import type { Site } from "../host/planning.js";
 import { elements } from "../postfix/lists.js";
 import type { Service } from "../postfix/services.js";
 import type { Effect, Finding } from "../plan/schema.js";
-import { postfixSite } from "../runtime/kinds/postfix-site.js";
+import { overrideOf, postfixSite } from "../runtime/kinds/postfix-site.js";
 import { banned, named, serves } from "./facts.js";
 
 const selector = ({ name, type }: Service) => `${name}/${type}`;
@@ -30,7 +30,13 @@ export function xclientEffects(
 
 export function xclientFindings({ proxies }: { proxies: readonly string[] }, site: Site): Finding[] {
   const { host } = site.snapshot;
-  const options = site.snapshot.postfix?.effective["smtpd_sasl_tls_security_options"] ?? "";
+  const { facts, smtpd } = postfixSite(site);
+  const submission = smtpd.filter(isSubmission);
+  const valueOf = (service: Service, name: string) => overrideOf(service, name) ?? facts.effective[name] ?? "";
+  const list = (services: readonly Service[]) => services.map(selector).join(", ");
+  const options = "smtpd_sasl_tls_security_options";
+  const mute = submission.filter((one) => /(^|[\s,])noplaintext($|[\s,])/.test(valueOf(one, options)));
+  const open = submission.filter((one) => valueOf(one, "smtpd_sasl_auth_enable") !== "yes");
   return [
     ...(serves(site, 587, 465)
       ? []
@@ -41,12 +47,21 @@ export function xclientFindings({ proxies }: { proxies: readonly string[] }, sit
             cure: "Switch the submission or submissions service of master.cf on.",
           },
         ]),
-    ...(/(^|[\s,])noplaintext($|[\s,])/.test(options)
+    ...(mute.length > 0
       ? [
           {
             severity: "error" as const,
-            text: `Postfix on ${host} offers no PLAIN even under TLS (smtpd_sasl_tls_security_options = ${options}), and the proxy logs users in with nothing else.`,
-            cure: "Set smtpd_sasl_tls_security_options = noanonymous.",
+            text: `Postfix on ${host} offers no PLAIN even under TLS on ${list(mute)} (${options} has noplaintext), and the proxy logs users in with nothing else.`,
+            cure: `Set ${options} = noanonymous.`,
+          },
+        ]
+      : []),
+    ...(open.length > 0 && open.length === submission.length
+      ? [
+          {
+            severity: "error" as const,
+            text: `Postfix on ${host} offers no AUTH on ${list(open)} (smtpd_sasl_auth_enable), so users behind the proxy cannot send.`,
+            cure: "Set smtpd_sasl_auth_enable = yes for the service that they use.",
           },
         ]
       : []),
@@ -56,9 +71,11 @@ export function xclientFindings({ proxies }: { proxies: readonly string[] }, sit
 
 export function acceptanceEffects({ servers }: { servers: readonly string[] }, site: Site): Effect[] {
   const { facts } = postfixSite(site);
-  const relays = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"].some((name) =>
-    elements(facts.effective[name] ?? "").includes("permit_mynetworks"),
-  );
+  // The list that decides about relaying: of recipients only where that of relaying is empty.
+  const [deciding = ""] = ["smtpd_relay_restrictions", "smtpd_recipient_restrictions"]
+    .map((name) => facts.effective[name] ?? "")
+    .filter((list) => list !== "");
+  const relays = elements(deciding).includes("permit_mynetworks");
   return [
     {
       ...{ from: "new server", to: "source" },

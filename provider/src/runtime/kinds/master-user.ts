@@ -52,7 +52,7 @@ export const masterUser: Kind<Args> = {
     const { ledgers, oddLogins } = site.snapshot;
     // Where it is set already, a login that came later is its administrator's business.
     const isSet = ledgers.dovecot.contributions[change.owner] !== undefined;
-    const wanted = args.separator ?? separatorOfOthers(site, change);
+    const wanted = args.separator ?? separatorInLedger(site, change);
     const chosen = masterSeparator(tree, dialect, wanted, isSet ? [] : oddLogins);
     if ("refuse" in chosen) throw refusal(host, chosen.refuse);
     if (args.username.includes(chosen.separator)) {
@@ -114,11 +114,12 @@ function refusal(host: string, reason: string): Refusal {
   return new Refusal(`${host}: ${what}.`, `${cure.charAt(0).toUpperCase()}${cure.slice(1)}.`);
 }
 
-/** The separator that another resource of ours has already set. */
-function separatorOfOthers({ snapshot }: Site, { owner }: Change<Args>): string | undefined {
-  return Object.entries(snapshot.ledgers.dovecot.contributions)
-    .filter(([other]) => other !== owner)
-    .flatMap(([, { edits }]) => edits.flatMap(({ edit }) => ("separator" in edit ? [edit.separator] : [])))[0];
+/** The separator that this resource, or else another one of ours, has already set: it stays where the program is silent. */
+function separatorInLedger({ snapshot }: Site, { owner }: Change<Args>): string | undefined {
+  const all = snapshot.ledgers.dovecot.contributions;
+  return [all[owner], ...Object.values(all)]
+    .flatMap((one) => one?.edits ?? [])
+    .flatMap(({ edit }) => ("separator" in edit ? [edit.separator] : []))[0];
 }
 
 /** One line in the file of each service: no file, no login there, so the master user cannot send mail. */
