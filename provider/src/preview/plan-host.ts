@@ -38,6 +38,8 @@ export async function planHost(asked: Asked): Promise<HostPlan> {
       ...{ recover: false, lenient: true, daemons, records: foresightRecords },
       more: (snapshot) => leaving(snapshot, goes),
     });
+    // What is declared and refused is told of its resource; what goes has none.
+    for (const [{ aim }, error] of decision.refused) if (aim === "leave") throw error;
     const shown = footprint(decision.plans.map(({ plan }) => plan));
     keepPreviewed(link.label, stack, shown, decision.ready);
     return hostPlan(decision, [...resourcesOf(decision, operations), ...unknown], told(decision, operations));
