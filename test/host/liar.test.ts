@@ -4,7 +4,6 @@ import { strict as assert } from "node:assert";
 import { connect } from "../../provider/src/ssh/dial.js";
 import type { Link } from "../../provider/src/ssh/link.js";
 import { shellCommand } from "../../provider/src/ssh/become.js";
-import { probesOf } from "../../provider/src/host/probes.js";
 import { Session } from "../../provider/src/host/session.js";
 import { hostText } from "../../provider/src/plan/text.js";
 import { planMarkdown } from "../../provider/src/plan/markdown.js";
@@ -256,7 +255,7 @@ function hurried({ connection }: Host, timeoutMs: number): Session {
       },
     };
   };
-  return new Session(dial, shellCommand(connection), probesOf);
+  return new Session(dial, shellCommand(connection));
 }
 
 function sampledOf<T>(all: readonly T[], every: number, turn: number): T[] {

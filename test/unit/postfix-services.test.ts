@@ -292,6 +292,14 @@ describe("where the SMTP servers of a host are reached", () => {
     assert.match(reason(service("smtp", "smtpd -o smtpd_upstream_proxy_protocol=haproxy")), /^smtp\/inet: .*haproxy/);
     assert.match(reason(service("smtp", "postscreen"), { postscreen_upstream_proxy_protocol: "haproxy" }), /haproxy/);
     assert.match(reason(service("smtp"), { master_service_disable: "!smtp/inet inet" }), /^$/);
+    assert.match(
+      reason(service("submission"), { master_service_disable: "!smtp/inet inet" }),
+      /master_service_disable/,
+    );
+    assert.match(
+      reason(service("submission"), { master_service_disable: "submission.inet" }),
+      /master_service_disable/,
+    );
     assert.match(reason(service("mysmtp")), /"mysmtp" is not known/);
   });
 });

@@ -11,7 +11,7 @@ import { formats, type Edit } from "./formats.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
 import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
-import { unasked } from "./probes.js";
+import { probingOf } from "./probes.js";
 import { daemons, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
 
 /** A host as it was observed, for those who decide. */
@@ -88,7 +88,6 @@ export interface Decision {
 export interface Host {
   readonly link: Link;
   readonly shell: Shell;
-  readonly probes: (snapshot: Snapshot, daemon: Daemon) => readonly Probe[];
 }
 
 export interface Scope {
@@ -115,9 +114,13 @@ export async function decide(host: Host, operations: readonly Operation[], scope
     try {
       const wishes = writing.map(({ wish }) => wish);
       const planned = plan(snapshot, daemon, wishes, contextOf(snapshot));
-      const blind = planned.reload ? unasked(snapshot, daemon) : [];
-      const notes = [...planned.notes, ...blind, ...writing.flatMap(({ already }) => already.map(({ note }) => note))];
-      return [{ plan: { ...planned, notes }, probes: host.probes(snapshot, daemon) }];
+      const { probes, unasked } = probingOf(snapshot, daemon);
+      const notes = [
+        ...planned.notes,
+        ...(planned.reload ? unasked : []),
+        ...writing.flatMap(({ already }) => already.map(({ note }) => note)),
+      ];
+      return [{ plan: { ...planned, notes }, probes }];
     } catch (error) {
       for (const { operation } of writing) refused.set(operation, told(snapshot, error));
       return [];
@@ -206,8 +209,8 @@ async function propose(
       const said = aim === "ensure" ? await inquiry(operation, lenient, site, link, shell) : [];
       accepted[daemon][owner] = contribution;
       const values = operation.queries.map((_, n) => snapshot.values[id(n)]?.text ?? "");
-      const told = [...warnings, ...said, ...renamed];
-      ready.push({ operation, site, warnings: told, already, wish, values, ...hindered });
+      const warned = [...warnings, ...said, ...renamed];
+      ready.push({ operation, site, warnings: warned, already, wish, values, ...hindered });
     } catch (error) {
       refused.set(operation, told(snapshot, error));
     }

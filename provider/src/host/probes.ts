@@ -2,7 +2,7 @@
 import { endpoints } from "../postfix/endpoints.js";
 import { services } from "../postfix/services.js";
 import type { Probe } from "./commit.js";
-import type { Daemon, PostfixFacts, Snapshot } from "./snapshot.js";
+import type { Daemon, Snapshot } from "./snapshot.js";
 
 /** Dovecot's stock ports; one on which nothing listens is not judged. */
 const logins: readonly Omit<Probe, "host">[] = [
@@ -12,14 +12,14 @@ const logins: readonly Omit<Probe, "host">[] = [
   { service: "managesieve", kind: "sieve", port: 4190, mode: "plain" },
 ];
 
-export function probesOf(snapshot: Snapshot, daemon: Daemon): Probe[] {
-  return daemon === "dovecot" ? dovecotProbes(snapshot) : postfixProbes(snapshot);
+export interface Probing {
+  readonly probes: readonly Probe[];
+  /** Services that serve and yet cannot be asked from the host itself, and why: a change of them is not proved. */
+  readonly unasked: readonly string[];
 }
 
-/** Services that serve and yet cannot be asked from the host itself: a change of them is not proved. */
-export function unasked({ postfix, files }: Snapshot, daemon: Daemon): string[] {
-  if (!postfix || daemon === "dovecot") return [];
-  return allEndpoints(postfix, files).unreachable.map(({ service, reason }) => `${service} is not asked: ${reason}`);
+export function probingOf(snapshot: Snapshot, daemon: Daemon): Probing {
+  return daemon === "dovecot" ? { probes: dovecotProbes(snapshot), unasked: [] } : postfixProbing(snapshot);
 }
 
 function dovecotProbes({ dovecot }: Snapshot): Probe[] {
@@ -31,11 +31,12 @@ function dovecotProbes({ dovecot }: Snapshot): Probe[] {
   ];
 }
 
-function postfixProbes({ postfix, files }: Snapshot): Probe[] {
-  return postfix ? allEndpoints(postfix, files).endpoints.map((one) => ({ ...one, kind: "smtp" })) : [];
-}
-
-function allEndpoints(postfix: PostfixFacts, files: Snapshot["files"]) {
+function postfixProbing({ postfix, files }: Snapshot): Probing {
+  if (!postfix) return { probes: [], unasked: [] };
   const all = services(files.get(postfix.masterCf)?.text ?? "");
-  return endpoints(all, (name) => postfix.effective[name] ?? "");
+  const { endpoints: found, unreachable } = endpoints(all, (name) => postfix.effective[name] ?? "");
+  return {
+    probes: found.map((one) => ({ ...one, kind: "smtp" })),
+    unasked: unreachable.flatMap(({ service, reason, off }) => (off ? [] : [`${service} is not asked: ${reason}`])),
+  };
 }

@@ -1,6 +1,6 @@
 // One host, one connection: operations that arrive together are observed, planned and committed together (group commit).
 import type { Link } from "../ssh/link.js";
-import { commit, type Outcome, type Probe } from "./commit.js";
+import { commit, type Outcome } from "./commit.js";
 import { driftOf, notEffective } from "./drift.js";
 import { HostError } from "./errors.js";
 import type { Shell } from "./observe.js";
@@ -37,7 +37,6 @@ export class Session {
   constructor(
     private readonly dial: () => Promise<Link>,
     private readonly shell: Shell,
-    private readonly probes: (snapshot: Snapshot, daemon: Daemon) => readonly Probe[],
   ) {}
 
   run(operation: Operation): Promise<Result> {
@@ -71,7 +70,7 @@ export class Session {
 
   private async process(link: Link, batch: readonly Pending[]): Promise<void> {
     const started = Date.now();
-    const host = { link, shell: this.shell, probes: this.probes };
+    const host = { link, shell: this.shell };
     let waiting = [...batch];
     for (let attempt = 1; waiting.length > 0; attempt++) {
       const asked = new Map(waiting.map((pending) => [pending.operation, pending]));

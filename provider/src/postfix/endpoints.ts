@@ -16,6 +16,8 @@ export interface Endpoint {
 export interface Unreachable {
   service: string;
   reason: string;
+  /** It serves nobody: master_service_disable. */
+  off?: true;
 }
 
 /**
@@ -39,7 +41,7 @@ export function endpoints(
     const target = listening(one.name, settings);
     const proxy = setting(`${program}_upstream_proxy_protocol`);
     if (isDisabled(service, settings("master_service_disable"))) {
-      continue;
+      unreachable.push({ service, reason: "switched off by master_service_disable", off: true });
     } else if (proxy !== "") {
       unreachable.push({
         service,
@@ -68,7 +70,7 @@ const ports: Readonly<Record<string, number>> = {
 };
 
 /** The override, `$name` in it expanded, else main.cf's value. */
-function effective(service: Service, parameter: string, settings: (parameter: string) => string): string {
+export function effective(service: Service, parameter: string, settings: (parameter: string) => string): string {
   const override = service.overrides.findLast((one) => one.parameter === parameter);
   if (override === undefined) return settings(parameter).trim();
   return override.value

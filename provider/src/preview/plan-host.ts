@@ -2,7 +2,6 @@
 import { footprint } from "../host/digest.js";
 import { decide, type Decision, type Operation } from "../host/planning.js";
 import { keepPreviewed } from "../host/previewed.js";
-import { probesOf } from "../host/probes.js";
 import { daemons, type Snapshot } from "../host/snapshot.js";
 import { hostPlan, unplanned, type Told } from "../plan/document.js";
 import type { HostPlan, ResourcePlan } from "../plan/schema.js";
@@ -33,7 +32,7 @@ export async function planHost(asked: Asked): Promise<HostPlan> {
   try {
     const { connect } = await import("../ssh/dial.js");
     link = await connect({ ...connection, dialErrorLimit: 1, perDialTimeout: 10 });
-    const host = { link, shell: shellCommand(connection), probes: probesOf };
+    const host = { link, shell: shellCommand(connection) };
     const decision = await decide(host, [...operations.keys()], {
       ...{ recover: false, lenient: true, daemons, records: foresightRecords },
       more: (snapshot) => leaving(snapshot, goes),

@@ -1,5 +1,4 @@
 // One session a host and process: all resources of an `up` share its connection.
-import { probesOf } from "../host/probes.js";
 import { Session } from "../host/session.js";
 import { connectionKey, type Connection } from "../ssh/connection.js";
 import { shellCommand } from "../ssh/become.js";
@@ -13,7 +12,7 @@ export function sessionOf(connection: unknown): Session {
   // check has seen to the type; ssh2 is loaded with the first connection only.
   const to = connection as Connection;
   const dial = async () => (await import("../ssh/dial.js")).connect(to);
-  const session = new Session(dial, shellCommand(to), probesOf);
+  const session = new Session(dial, shellCommand(to));
   sessions.set(key, session);
   return session;
 }
