@@ -1,8 +1,9 @@
 import type { Site } from "../host/planning.js";
+import { effective } from "../postfix/endpoints.js";
 import { elements } from "../postfix/lists.js";
 import type { Service } from "../postfix/services.js";
 import type { Effect, Finding } from "../plan/schema.js";
-import { overrideOf, postfixSite } from "../runtime/kinds/postfix-site.js";
+import { postfixSite } from "../runtime/kinds/postfix-site.js";
 import { banned, named, serves } from "./facts.js";
 
 const selector = ({ name, type }: Service) => `${name}/${type}`;
@@ -32,7 +33,7 @@ export function xclientFindings({ proxies }: { proxies: readonly string[] }, sit
   const { host } = site.snapshot;
   const { facts, smtpd } = postfixSite(site);
   const submission = smtpd.filter(isSubmission);
-  const valueOf = (service: Service, name: string) => overrideOf(service, name) ?? facts.effective[name] ?? "";
+  const valueOf = (service: Service, name: string) => effective(service, name, (other) => facts.effective[other] ?? "");
   const list = (services: readonly Service[]) => services.map(selector).join(", ");
   const options = "smtpd_sasl_tls_security_options";
   const mute = submission.filter((one) => /(^|[\s,])noplaintext($|[\s,])/.test(valueOf(one, options)));
