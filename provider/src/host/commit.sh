@@ -104,10 +104,17 @@ digest() {
   [ ! -f "$1" ] || { digest=$(sha256sum <"$1") && digest=${digest%% *}; }
 }
 
+# changed PATH: tells that somebody has edited it; the caller leaves it alone.
+changed() {
+  frame changed "$daemon"
+  printf '%s\n' "$1"
+  return 1
+}
+
 # --- expect: the files are still those that the plan was made from.
 expect_file() {
   digest "$2"
-  [ "$digest" = "$3" ] || { frame changed "$daemon"; printf '%s\n' "$2"; return 1; }
+  [ "$digest" = "$3" ] || changed "$2"
 }
 expect_gone() { expect_file "$@"; }
 
@@ -209,9 +216,7 @@ spared() {
   digest /proc/self/fd/8
   case $digest in "$3" | "$4") return 0 ;; esac
   cp -a -- "$2" "$2.pulumi-new" && cat <&8 >"$2.pulumi-new" && put "$2" && printf '' >"$2.pulumi-new"
-  frame changed "$daemon"
-  printf '%s\n' "$2"
-  return 1
+  changed "$2"
 }
 place_gone() {
   expect_file "$@" || return 1
