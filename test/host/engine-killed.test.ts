@@ -1,10 +1,21 @@
 // The engine itself is killed while a commit is under way: what is left of it, and what a user has to do then.
 import { strict as assert } from "node:assert";
-import { readdirSync, readFileSync } from "node:fs";
 import { DovecotProxyTrust, RelayAcceptance } from "pulumi-dovecot-postfix";
-import { cutMade, instrumented, operations, order, random, reachedStep, same, seed } from "../support/cuts.js";
+import {
+  cutMade,
+  goOn,
+  instrumented,
+  operations,
+  order,
+  random,
+  reachedStep,
+  same,
+  seed,
+  settled,
+} from "../support/cuts.js";
 import { startHost, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
+import { ofAllProcesses } from "../support/processes.js";
 import { sampled, soaking } from "../support/sample.js";
 import { createStack, type Program } from "../support/stack.js";
 
@@ -51,7 +62,8 @@ for (const debian of sampled("bookworm")) {
         const orphans = descendants(engine.pid);
         process.kill(engine.pid, "SIGKILL");
         await run;
-        await host.run("touch /opt/fault/go; flock -w 30 /var/lib true");
+        await goOn(host);
+        await settled(host);
         await serves(host);
 
         await assert.rejects(stack.up(wanted), /currently locked[^]*pulumi cancel/);
@@ -70,42 +82,6 @@ for (const debian of sampled("bookworm")) {
   });
 }
 
-for (const debian of sampled("trixie")) {
-  describe(`a state from an old backup on ${debian}`, () => {
-    let host: Host;
-    before(async () => {
-      host = await startHost(debian);
-    });
-    after(() => host.stop());
-
-    it("converges: what the program says is there, and nothing is left of what the state had forgotten", async () => {
-      const pristine = await host.files();
-      const program =
-        (server: string, more: boolean): Program =>
-        () => {
-          const { connection } = host;
-          new RelayAcceptance("relay", { connection, servers: [server] });
-          if (more) new DovecotProxyTrust("trust", { connection, proxies: [server] });
-          return Promise.resolve();
-        };
-      const stack = await createStack(program("203.0.113.20", false));
-      await stack.up();
-      const backup = await stack.exportState();
-      await stack.up(program("203.0.113.21", true));
-      await stack.importState(backup);
-      await stack.up(program("203.0.113.22", true));
-      const mynetworks = await host.run("postconf -h mynetworks");
-      assert.match(mynetworks, /203\.0\.113\.22\/32/);
-      assert.doesNotMatch(mynetworks, /203\.0\.113\.2[01]/);
-      await stack.importState(backup);
-      await stack.up(program("203.0.113.22", true));
-      await stack.destroy();
-      same(await host.files(), pristine);
-      stack.remove();
-    });
-  });
-}
-
 interface Process {
   readonly pid: number;
   readonly parent: number;
@@ -113,17 +89,10 @@ interface Process {
 }
 
 function processes(): Process[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const [, name = "", parent = ""] =
-          /^\d+ \((.*)\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
-        return [{ pid: Number(pid), parent: Number(parent), name }];
-      } catch {
-        return []; // It has ended.
-      }
-    });
+  return ofAllProcesses("stat").map((stat) => {
+    const [, pid, name = "", parent] = /^(\d+) \((.*)\) \S (\d+)/.exec(stat) ?? [];
+    return { pid: Number(pid), parent: Number(parent), name };
+  });
 }
 
 const children = (of = process.pid) => processes().filter(({ parent }) => parent === of);

@@ -1,7 +1,7 @@
 // What a host can do to a commit: tools that hang, disks that are full or read-only, files that cannot be replaced, daemons
 // that die of the new configuration. A clear error, the old bytes, no debris, mail that works. Each fault has a fresh host.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, order, removeAll, resources, same } from "../support/cuts.js";
+import { createAll, instrumented, order, removeAll, resources, same, settled } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { ehlo, saying } from "../support/postfix.js";
@@ -199,7 +199,7 @@ function promises(debian: Debian): void {
         const { said } = await attempt(host);
         const took = Date.now() - began;
         await host.limitProcesses(undefined);
-        await host.run("flock -w 30 /var/lib true");
+        await settled(host);
         await serves(host);
         // Processes that had nothing to do may have made room.
         if (said !== "") assert.match(said, /^(SshError|HostError|Refusal): .*root@/, `${more}: ${said}`);
@@ -229,7 +229,7 @@ function promises(debian: Debian): void {
         const began = Date.now();
         await assert.rejects(createAll(host), /cut off/);
         const took = Date.now() - began;
-        await host.run("flock -w 30 /var/lib true");
+        await settled(host);
         same(await host.files(), before);
         assert.ok(took < 60_000, `took ${took} ms`);
         await serves(host);

@@ -109,6 +109,28 @@ for (const debian of sampled("bookworm")) {
       assert.match(await host.run("postconf -h mynetworks"), /203\.0\.113\.20\/32/);
     });
 
+    it("a state from an old backup converges: what it had forgotten does not stay", async () => {
+      const program =
+        (server: string, more: boolean): Program =>
+        () => {
+          const { connection } = host;
+          new RelayAcceptance("relay", { connection, servers: [server] });
+          if (more) new DovecotProxyTrust("trust", { connection, proxies: [server] });
+          return Promise.resolve();
+        };
+      stack = await createStack(program("203.0.113.20", false));
+      await stack.up();
+      const backup = await stack.exportState();
+      await stack.up(program("203.0.113.21", true));
+      await stack.importState(backup);
+      await stack.up(program("203.0.113.22", true));
+      const mynetworks = await host.run("postconf -h mynetworks");
+      assert.match(mynetworks, /203\.0\.113\.22\/32/);
+      assert.doesNotMatch(mynetworks, /203\.0\.113\.2[01]/);
+      await stack.importState(backup);
+      await stack.up(program("203.0.113.22", true));
+    });
+
     it("what the guide had somebody do by hand is said, not written twice, and stays", async () => {
       const byHand =
         debian === "bookworm"

@@ -1,9 +1,9 @@
 // Where marked secrets turn up in a run of everything: nowhere but in the user's own program and a password file's hash.
 import { strict as assert } from "node:assert";
-import { readdirSync, readFileSync } from "node:fs";
 import { MailSource } from "pulumi-dovecot-postfix";
 import { addAdministrator, sudoers } from "../support/administrator.js";
 import { startHost, type Host } from "../support/host.js";
+import { ofAllProcesses } from "../support/processes.js";
 import { sampled } from "../support/sample.js";
 import { createStack } from "../support/stack.js";
 
@@ -43,7 +43,7 @@ for (const debian of sampled("trixie")) {
       let rounds = 0;
       const timer = setInterval(() => {
         rounds++;
-        for (const mark of marks) if (argumentsOfAll().some((text) => text.includes(mark))) here.add(mark);
+        for (const mark of marks) if (ofAllProcesses("cmdline").some((text) => text.includes(mark))) here.add(mark);
       }, 100);
 
       const printed: string[] = [];
@@ -121,15 +121,3 @@ async function hits(host: Host, marks: readonly string[], allowed: readonly stri
 const withoutRun = (files: ReadonlyMap<string, string>) =>
   new Map([...files].filter(([path]) => !path.startsWith("/run/")));
 const kept = async (host: Host) => withoutRun(await host.files());
-
-function argumentsOfAll(): string[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        return [readFileSync(`/proc/${name}/cmdline`, "latin1")];
-      } catch {
-        return []; // It has ended.
-      }
-    });
-}

@@ -9,6 +9,7 @@ import {
   resources,
   same,
   seed,
+  settled,
   stepsMade,
   type Step,
 } from "../support/cuts.js";
@@ -278,7 +279,8 @@ function promises(debian: Debian): void {
       const all = await createAll(host);
       await host.run(`rm -f /opt/fault/*; echo '${order}' >/opt/fault/order
         sed 's/^undo .*/undo ${state.replaceAll("/", "\\/")} --yes/' ${undo} >/opt/fault/undo`);
-      await host.exec("setsid sh </opt/fault/undo; flock -w 30 /var/lib true");
+      await host.exec("setsid sh </opt/fault/undo");
+      await settled(host);
       return all;
     };
     await cut("main 0 none");

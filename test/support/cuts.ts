@@ -118,6 +118,15 @@ export const cutMade = async (host: Host) => (await host.exec(`[ -e ${directory}
 /** Resolves where a program stands still, by order, at its step. */
 export const reachedStep = (host: Host) => host.run(`until [ -e ${directory}/reached ]; do sleep 0.02; done`);
 
+/** Lets that program go on. */
+export const goOn = (host: Host) => host.run(`echo >${directory}/go; rm -f ${directory}/reached`);
+
+/**
+ * Resolves when the host is in order: the watchdog, or the program itself where only its link was cut, holds the lock until
+ * then. A watchdog waits for the lock as we do: who comes once more finds what it has done.
+ */
+export const settled = (host: Host) => host.run("flock -w 30 /var/lib sleep 0.1; flock -w 30 /var/lib true");
+
 /** The steps of the last commit, which nobody cut. */
 export async function stepsMade(host: Host): Promise<Step[]> {
   const told = await Promise.all(
@@ -249,9 +258,7 @@ export class Patient {
   private async alive(whole: readonly (Files | undefined)[], { kind }: Cut, restart: boolean): Promise<void> {
     const { host } = this;
     const until = Date.now() + 30_000;
-    // The watchdog, or the program itself where only its link was cut, holds the lock until the host is in order.
-    // It waits for the lock as we do: who comes after it finds what it has done.
-    await host.run("flock -w 30 /var/lib sleep 0.1; flock -w 30 /var/lib true");
+    await settled(host);
     for (const [path, now] of await host.files()) {
       if (ours(path) || (edited(kind) && path === "/etc/postfix/main.cf")) continue;
       const known = whole.some((files) => files?.get(path) === now);
@@ -284,7 +291,7 @@ export class Patient {
       child.kill("SIGKILL");
       await ended;
       // Only now the program goes on, with nobody who listens.
-      await host.run(`echo >${directory}/go; rm -f ${directory}/reached`);
+      await goOn(host);
     }
   }
 }
