@@ -27,7 +27,7 @@ function snapshotOf(disk: Disk): Snapshot {
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   const files = [...disk].map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }] as const);
   return {
-    ...{ host: "host", root: true, busy: false, hung: [], missingTools: [], addresses: [], markers: {}, values: {} },
+    ...{ host: "host", root: true, hung: [], missingTools: [], addresses: [], markers: {}, values: {} },
     ...{ files: new Map(files), interrupted: [], kept: [] },
     ...{ ledgers: both("ledger.json"), ledgersBefore: both("ledger.before.json") },
   };

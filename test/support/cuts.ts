@@ -179,7 +179,7 @@ export function same(now: Files, then: Files): void {
 /** Where an administrator's line is to stay in main.cf. */
 const edited = (kind: Kind) => kind === "edit" || kind === "editing";
 
-const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || path.endsWith(".pulumi-new");
+const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || /\.pulumi-(new|old)$/.test(path);
 
 /** A host on which cuts are made, one after the other. */
 export class Patient {

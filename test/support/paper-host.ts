@@ -55,7 +55,6 @@ export function snapshotOf(dialect: Dialect): Snapshot {
     ...{
       host: "root@mail.example.com:22",
       root: true,
-      busy: false,
       hung: [],
       missingTools: [],
       markers: {},

@@ -10,7 +10,7 @@ const path = "/etc/postfix/main.cf";
 function snapshotOf(text: string): Snapshot {
   const ledgers = { dovecot: emptyLedger, postfix: emptyLedger };
   return {
-    ...{ host: "root@192.0.2.1:22", root: true, busy: false, missingTools: [], addresses: [], markers: {}, values: {} },
+    ...{ host: "root@192.0.2.1:22", root: true, missingTools: [], addresses: [], markers: {}, values: {} },
     ...{ ledgers, ledgersBefore: ledgers, hung: [], interrupted: [], kept: [] },
     files: new Map([[path, { path, real: path, mode: "644", owner: "0:0", text }]]),
   };

@@ -15,7 +15,7 @@ type Edits = NonNullable<Wish["contribution"]>["edits"];
 function planned(files: Record<string, string>, edits: Edits, interrupted: Snapshot["interrupted"] = []): HostPlan {
   const ledgers = { dovecot: emptyLedger, postfix: emptyLedger };
   const snapshot: Snapshot = {
-    ...{ host: "root@192.0.2.1:22", root: true, busy: false, hung: [], missingTools: [], addresses: [], markers: {} },
+    ...{ host: "root@192.0.2.1:22", root: true, hung: [], missingTools: [], addresses: [], markers: {} },
     ...{ ledgers, ledgersBefore: ledgers, interrupted, kept: [], values: {} },
     files: new Map(
       Object.entries(files).map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }]),

@@ -146,28 +146,35 @@ save() {
 # After a power cut a renamed file could be empty, if its bytes were not on the disk before.
 durable() { run sync -- "$@" 2>/dev/null || run sync; }
 
+# beside PATH: where its new bytes ($fresh) and, in an undo, its old ones ($former) wait to take its place. Hidden, so that no
+# daemon that includes all files of the directory reads them.
+beside() {
+  fresh=${1%/*}/.${1##*/}.pulumi-new
+  former=${1%/*}/.${1##*/}.pulumi-old
+}
+
 # --- stage: the new bytes beside the old file, with its owner, mode and attributes.
 stage_file() {
-  new=$2.pulumi-new
+  beside "$2"
   if [ -f "$2" ]; then
-    cp -a -- "$2" "$new" && printf '%b' "$7" >"$new"
+    cp -a -- "$2" "$fresh" && printf '%b' "$7" >"$fresh"
   else
-    { [ -d "${2%/*}" ] || mkdir -p -- "${2%/*}"; } && printf '%b' "$7" >"$new" &&
-      { [ "$6" = 0:0 ] || chown -- "$6" "$new"; } && chmod -- "$5" "$new"
+    { [ -d "${2%/*}" ] || mkdir -p -- "${2%/*}"; } && printf '%b' "$7" >"$fresh" &&
+      { [ "$6" = 0:0 ] || chown -- "$6" "$fresh"; } && chmod -- "$5" "$fresh"
   fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
   case $daemon in
   # Its programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
-  postfix) touch -d "@$((wall - 3))" -- "$new" ;;
+  postfix) touch -d "@$((wall - 3))" -- "$fresh" ;;
   # It reads a password file again when its time, in whole seconds, or its size is another (measured).
   dovecot)
     if [ -f "$2" ]; then
-      times=$(stat -c %Y -- "$2" "$new")
-      [ "${times%"$newline"*}" != "${times#*"$newline"}" ] || touch -d "@$((${times#*"$newline"} + 1))" -- "$new"
+      times=$(stat -c %Y -- "$2" "$fresh")
+      [ "${times%"$newline"*}" != "${times#*"$newline"}" ] || touch -d "@$((${times#*"$newline"} + 1))" -- "$fresh"
     fi
     ;;
   esac
-  staged=$staged$new$newline
-  digest "$new"
+  staged=$staged$fresh$newline
+  digest "$fresh"
   [ "$digest" = "$4" ] || { fail stage "what was written beside $2 is not what was sent (disk full?)"; return 1; }
 }
 
@@ -183,19 +190,21 @@ stage() {
 
 # --- check: the daemon's own tool reads the staged result before it is live.
 check_check() {
+  beside "$3"
   {
     sed -n '/^[[:space:]]*dovecot_config_version/{p;q;}' "$2"
-    printf '!include %s\n!include %s\n' "$2" "$3.pulumi-new"
+    printf '!include %s\n!include %s\n' "$2" "$fresh"
   } >"$work/staged.conf"
   said=$(run doveconf -c "$work/staged.conf" -n 2>&1 >/dev/null) || { hung $? && said='it does not end'; fail check "doveconf refuses the new settings: $said"; return 1; }
 }
 
 # --- place: one rename a file. A file with other hard links keeps them: its bytes are written in place.
+# put FILE PATH
 put() {
-  if [ -f "$1" ] && [ "$(stat -c %h -- "$1")" -gt 1 ]; then
-    cat -- "$1.pulumi-new" >"$1" && touch -r "$1.pulumi-new" -- "$1" && rm -f -- "$1.pulumi-new"
+  if [ -f "$2" ] && [ "$(stat -c %h -- "$2")" -gt 1 ]; then
+    cat -- "$1" >"$2" && touch -r "$1" -- "$2" && rm -f -- "$1"
   else
-    mv -f -- "$1.pulumi-new" "$1"
+    mv -f -- "$1" "$2"
   fi
 }
 # Somebody may have edited the file since `expect`. Who adds to it between this look and the rename has added to the old
@@ -209,13 +218,14 @@ place_file() {
 }
 replace() {
   expect_file "$@" || return 1
-  put "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }
+  beside "$2"
+  put "$fresh" "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }
 }
 # Else the edit comes back, with the mark of a file that ours has not replaced.
 spared() {
   digest /proc/self/fd/8
   case $digest in "$3" | "$4") return 0 ;; esac
-  cp -a -- "$2" "$2.pulumi-new" && cat <&8 >"$2.pulumi-new" && put "$2" && printf '' >"$2.pulumi-new"
+  cp -a -- "$2" "$fresh" && cat <&8 >"$fresh" && put "$fresh" "$2" && printf '' >"$fresh"
   changed "$2"
 }
 place_gone() {
@@ -468,12 +478,10 @@ each_saved() {
 }
 
 put_back() {
+  beside "$path"
   staged=no
-  if [ -f "$path.pulumi-new" ]; then
-    staged=yes
-    ! torn || now=$new
-    rm -f -- "$path.pulumi-new"
-  fi
+  [ ! -f "$fresh" ] || { staged=yes && unstage "$fresh"; }
+  [ ! -f "$former" ] || unstage "$former" # of an undo that was cut off
   if [ "$now" = "$old" ]; then
     :
   elif [ "$now" != "$new" ]; then
@@ -482,20 +490,24 @@ put_back() {
   elif [ -z "$saved" ]; then
     rm -f -- "$path" || lost="$lost $path"
   else
-    { cp -a -- "$saved" "$path.pulumi-new" && put "$path"; } || overwrite || lost="$lost $path"
+    { cp -a -- "$saved" "$former" && put "$former" "$path"; } || overwrite || lost="$lost $path"
   fi
 }
 
-# torn: a write in place (of a file with other hard links) was cut off.
+# unstage FILE: it goes. Was its write in place (to a file with other hard links) cut off, that file is nobody's edit.
+unstage() {
+  ! torn "$1" || now=$new
+  rm -f -- "$1"
+}
 torn() {
   [ -f "$path" ] || return 1
-  sha256 head -c "$(($(wc -c <"$path")))" "$path.pulumi-new"
+  sha256 head -c "$(($(wc -c <"$path")))" "$1"
   [ "$digest" = "$now" ]
 }
 
 # On a full disk there may be no room for one file more, but for the same one.
 overwrite() {
-  rm -f -- "$path.pulumi-new"
+  rm -f -- "$former"
   cat -- "$saved" >"$path" && digest "$path" && [ "$digest" = "$old" ]
 }
 
@@ -512,7 +524,7 @@ clear_journal() { mv -- "$dir/journal" "$dir/journal.done"; }
 
 forget_empty() { # nothing of ours in it: no directory either
   [ ! -d "$dir/journal" ] || return 0
-  rm -rf -- "$dir/journal.new" "$dir/journal.done" "$work" "$dir"/*.pulumi-new "$dir"/before/*.pulumi-new
+  rm -rf -- "$dir"/.*.pulumi-* "$dir"/before/.*.pulumi-* "$dir/journal.new" "$dir/journal.done" "$work"
   rmdir -- "$dir/before" "$dir" 2>/dev/null
   return 0
 }

@@ -1,6 +1,6 @@
 // Executes plans on a host: one round trip for all its daemons (commit.sh), and what came of it.
 import type { Link } from "../ssh/link.js";
-import { HostError } from "./errors.js";
+import { HostError, printable } from "./errors.js";
 import { isEmpty } from "./ledger.js";
 import { notKnown, runProgram, type Shell } from "./observe.js";
 import type { DaemonPlan } from "./plan.js";
@@ -37,25 +37,45 @@ export async function commit(
   readme: string | undefined,
 ): Promise<Outcome[]> {
   const kept = plans.some(({ plan }) => !isEmpty(plan.ledger)) ? keepsake() : undefined;
-  const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
-    ["main", nonce],
-    ...(kept && readme !== firstLine(kept) ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
-    ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
-    ["finish", stateDirectory],
-  ]);
+  const answer = await runProgram(
+    link,
+    shell,
+    "commit.sh",
+    (nonce) => [
+      ["main", nonce],
+      ...(kept && readme !== firstLine(kept) ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
+      ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
+      ["finish", stateDirectory],
+    ],
+    waiting(link),
+  );
   refuseLocked(link.label, answer);
   return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
 }
 
 /** Puts back what a killed operation left half done; the next observation then sees a whole host. */
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
-  const answer = await runProgram(link, shell, "commit.sh", (nonce) => [
-    ["main", nonce],
-    ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
-    ["finish", stateDirectory],
-  ]);
+  const answer = await runProgram(
+    link,
+    shell,
+    "commit.sh",
+    (nonce) => [
+      ["main", nonce],
+      ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
+      ["finish", stateDirectory],
+    ],
+    waiting(link),
+  );
   refuseLocked(link.label, answer);
 }
+
+const waiting = ({ label }: Link) => ({
+  meanwhile: {
+    waiting: () => {
+      console.log(`${printable(label)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
+    },
+  },
+});
 
 function refuseLocked(host: string, answer: readonly Frame[]): void {
   if (!answer.some(({ name }) => name === "locked")) return;

@@ -220,7 +220,6 @@ interrupted() {
 }
 
 state() {
-  flock -n -s /var/lib true || frame busy
   [ ! -f "$1/README" ] || { read -r first <"$1/README"; frame readme "$first"; }
   # All that is left where a commit was cut off at its first or last step.
   [ ! -d "$1" ] || [ -d "$1/dovecot" ] || [ -d "$1/postfix" ] || frame state dovecot interrupted

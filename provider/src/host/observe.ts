@@ -62,7 +62,9 @@ export async function observe(link: Link, shell: Shell, records: readonly (reado
 }
 
 async function taken(link: Link, shell: Shell, words: readonly string[], attempts: number): Promise<Snapshot> {
-  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, ...words]], words);
+  const answer = await runProgram(link, shell, "observe.sh", (nonce) => [["main", nonce, ...words]], {
+    records: words,
+  });
   try {
     return readSnapshot(link.label, answer);
   } catch (error) {
@@ -77,14 +79,18 @@ async function taken(link: Link, shell: Shell, words: readonly string[], attempt
 
 /**
  * Runs one of the .sh files beside this one on the host and returns its answer.
- * `records`: what the observer, where the key starts nothing else, has to know of the calls.
+ * `records`: what the observer, where the key starts nothing else, has to know of the calls. `meanwhile`: what to do when a
+ * frame of this name comes, before the program has ended.
  */
 export async function runProgram(
   link: Link,
   shell: Shell,
   file: string,
   calls: (nonce: string) => readonly (readonly string[])[],
-  records: readonly string[] = [],
+  {
+    records = [],
+    meanwhile = {},
+  }: { records?: readonly string[]; meanwhile?: Readonly<Record<string, () => void>> } = {},
 ): Promise<Frame[]> {
   const nonce = randomBytes(16).toString("hex");
   const program = readFileSync(join(__dirname, file), "latin1");
@@ -92,6 +98,9 @@ export async function runProgram(
   const { stdout, stderr, code } = await link.run(shell.command, input, {
     timeoutMs: 120_000,
     maxBytes: 16 * 1024 * 1024,
+    heard: (text) => {
+      for (const [name, act] of Object.entries(meanwhile)) if (text.includes(`${nonce} ${name}\n`)) act();
+    },
   });
   const refused = code === 0 ? undefined : becomeError(link.label, stderr, shell.command !== plainShell);
   if (refused) throw refused;

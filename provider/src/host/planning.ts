@@ -6,7 +6,7 @@ import type { Link } from "../ssh/link.js";
 import { recover, type Probe } from "./commit.js";
 import { holds } from "./drift.js";
 import { describe } from "./edits.js";
-import { HostError, printable, Refusal } from "./errors.js";
+import { HostError, Refusal } from "./errors.js";
 import { formats, type Edit } from "./formats.js";
 import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
@@ -146,11 +146,6 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
   // What several operations ask for, such as the host's logins, is asked once.
   const records = [...new Map(all.map((record) => [record.join("\0"), record])).values()];
   let snapshot = await observe(link, shell, records);
-  if (scope.recover && snapshot.busy) {
-    console.log(
-      `${printable(snapshot.host)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`,
-    );
-  }
   if (scope.recover && snapshot.interrupted.length > 0) {
     await recover(link, shell, snapshot.interrupted);
     snapshot = await observe(link, shell, records);

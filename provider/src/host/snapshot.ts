@@ -74,8 +74,6 @@ export interface Snapshot {
   readonly ledgers: Readonly<Record<Daemon, Ledger>>;
   /** What was in force before a change that could not be undone wholly, because somebody had edited a file meanwhile. */
   readonly ledgersBefore: Readonly<Record<Daemon, Ledger>>;
-  /** Another operation holds the host's lock. */
-  readonly busy: boolean;
   /** Daemons whose last commit was killed: its journal stands, or something else of it. */
   readonly interrupted: readonly Daemon[];
   /** The first line of the ledger's README, which tells which `undo` program lies beside it. */
@@ -117,7 +115,6 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   }
   let root = false;
   let observer = false;
-  let busy = false;
   let readme: string | undefined;
   let missingTools: string[] = [];
   let addresses: string[] = [];
@@ -134,9 +131,6 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
         break;
       case "observer":
         observer = true;
-        break;
-      case "busy":
-        busy = true;
         break;
       case "readme":
         readme = words.join(" ");
@@ -186,7 +180,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     parseLedger(host, files.get(`${stateDirectory}/${daemon}/${name}`)?.text, `${stateDirectory}/${daemon}`);
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
-    ...{ host, root, observer, busy, hung, missingTools, addresses, markers, files, values, interrupted, kept },
+    ...{ host, root, observer, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(readme !== undefined && { readme }),
     ...(dovecot && { dovecot }),
     ...(postfix && { postfix }),

@@ -14,7 +14,7 @@ export interface Link {
    * @throws SshError `timeout` when `timeoutMs` have passed (the channel is closed; the command may run on), `output` when stdout
    * and stderr together exceed `maxBytes`, `disconnected` when the link dies, `forbidden` when the server runs no commands
    */
-  run(command: string, input: string, limits: { timeoutMs: number; maxBytes: number }): Promise<Ran>;
+  run(command: string, input: string, limits: Limits): Promise<Ran>;
   /**
    * A TCP stream that the host opens to host:port (direct-tcpip).
    * @throws SshError `forbidden` where its sshd allows none, `unreachable` where nothing answers there, `timeout`, `disconnected`
@@ -22,6 +22,13 @@ export interface Link {
   forward(host: string, port: number, timeoutMs: number): Promise<Duplex>;
   /** Ends the connection, and with it whatever runs on it. */
   close(): void;
+}
+
+export interface Limits {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  /** Gets each piece of stdout as it arrives. */
+  readonly heard?: (text: string) => void;
 }
 
 export interface Ran {
@@ -69,7 +76,7 @@ class OpenLink implements Link {
     this.die("the connection was closed here");
   }
 
-  async run(command: string, input: string, limits: { timeoutMs: number; maxBytes: number }): Promise<Ran> {
+  async run(command: string, input: string, limits: Limits): Promise<Ran> {
     const deadline = Date.now() + limits.timeoutMs;
     const channel = await this.session(command, deadline, limits.timeoutMs);
     this.sessions++;
@@ -125,7 +132,7 @@ class OpenLink implements Link {
   private converse(
     channel: ClientChannel,
     input: string,
-    limits: { timeoutMs: number; maxBytes: number; deadline: number },
+    limits: Limits & { readonly deadline: number },
   ): Promise<Ran> {
     return this.mortal((resolve, reject) => {
       const stdout: Buffer[] = [];
@@ -154,6 +161,7 @@ class OpenLink implements Link {
           );
       };
       channel.on("data", collect(stdout));
+      channel.on("data", (chunk: Buffer) => limits.heard?.(chunk.toString("latin1")));
       channel.stderr.on("data", collect(stderr));
       channel.on("exit", (status: number | null, name?: string) => {
         code = status;
