@@ -2,7 +2,7 @@
 // real create, update and remove: it works and ends byte for byte as it began, or is refused before any change.
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
-import { createAll, removeAll, same, updateAll } from "../support/cuts.js";
+import { createAll, instrumented, meanwhile, removeAll, same, updateAll } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { arrives, mainCf, masterCf, send } from "../support/postfix.js";
@@ -133,6 +133,29 @@ function promises(debian: Debian): void {
     } finally {
       await host.run(`umount ${mainCf}; rm /root/mounted`);
     }
+  });
+
+  it("where Dovecot includes all files of a directory, it reads none that only waits to take its place", async () => {
+    const main = "/etc/dovecot/dovecot.conf";
+    await host.run(`cp -a ${main} /root; sed -i 's|^!include conf.d/\\*.conf|!include conf.d/[0-9]*|' ${main}`);
+    await instrumented(host);
+    const before = await host.files();
+    const settings = async () => (await host.run("doveconf -n")).replace(/^#.*\n/gm, "");
+    const inForce = await settings();
+    const staged = { where: "dovecot", at: "check_check" } as const;
+    const all = await meanwhile(
+      host,
+      staged,
+      () => createAll(host),
+      async () => {
+        assert.match(await host.run("ls -A /etc/dovecot/conf.d"), /^\..*pulumi-new$/m);
+        assert.equal(await settings(), inForce);
+      },
+    );
+    assert.notEqual(await settings(), inForce);
+    await removeAll(all);
+    same(await host.files(), before);
+    await host.run(`mv /root/dovecot.conf ${main}; rm -r /usr/local/bin/sh /opt/fault; doveadm reload`);
   });
 
   it("a megabyte adds less than a second to an observation", async () => {

@@ -121,6 +121,27 @@ export const reachedStep = (host: Host) => host.run(`until [ -e ${directory}/rea
 /** Lets that program go on. */
 export const goOn = (host: Host) => host.run(`echo >${directory}/go; rm -f ${directory}/reached`);
 
+/** An operation whose commit stands still at a step while `act` is done. */
+export async function meanwhile<T>(
+  host: Host,
+  { where, at }: { where: Shell; at: string | number },
+  operation: () => Promise<T>,
+  act: () => Promise<unknown>,
+): Promise<T> {
+  await instrumented(host);
+  await order(host, where, at, "none");
+  const done = operation();
+  await Promise.race([reachedStep(host), done]);
+  await noOrder(host);
+  assert.ok(await cutMade(host), `${where} ${at} did not come`);
+  try {
+    await act();
+  } finally {
+    await goOn(host);
+  }
+  return done;
+}
+
 /**
  * Resolves when the host is in order: the watchdog, or the program itself where only its link was cut, holds the lock until
  * then. A watchdog waits for the lock as we do: who comes once more finds what it has done.
