@@ -20,8 +20,8 @@ const parts: Readonly<Record<string, Suite>> = {
   },
   others: {
     title: "Others on the same host",
-    what: "Other stacks, administrators, backups that are played back, ledgers that are deleted; undo without Pulumi; an engine that is killed.",
-    files: ["host/others", "host/undo", "host/engine-killed"],
+    what: "Other stacks, administrators, package upgrades, backups that are played back, ledgers that are deleted; undo without Pulumi; an engine that is killed.",
+    files: ["host/others", "host/two-stacks", "host/upgrades", "host/undo", "host/engine-killed"],
   },
   properties: {
     title: "Generated configurations",
