@@ -1,7 +1,7 @@
 // What a host can do to a commit: tools that hang, disks that are full or read-only, files that cannot be replaced, daemons
 // that die of the new configuration. A clear error, the old bytes, no debris, mail that works. Each fault has a fresh host.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, order, removeAll, resources, same, settled } from "../support/cuts.js";
+import { createAll, instrumented, meanwhile, order, removeAll, resources, same, settled } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { ehlo, saying } from "../support/postfix.js";
@@ -218,8 +218,41 @@ function promises(debian: Debian): void {
       same(await host.files(), pristine);
     }));
 
+  it("sshd hangs: an error when the tries are over, nothing changed", () =>
+    onHost(debian, async (host, pristine) => {
+      const sshd = (await host.run("pgrep -o -x sshd")).trim();
+      await host.run(`kill -STOP ${sshd}`);
+      const connection = { ...host.connection, perDialTimeout: 1, dialErrorLimit: 2 };
+      const relay = () => create(host, { kind: "RelayAcceptance" }, { connection, servers: ["203.0.113.20"] });
+      await assert.rejects(relay(), /no answer in 2 tries.*no SSH server answered in 1 s/s);
+      await host.run(`kill -CONT ${sshd}`);
+      same(await host.files(), pristine);
+      await (await relay()).remove();
+      same(await host.files(), pristine);
+    }));
+
   // These wait for a minute each.
   if (soaking) {
+    it("sshd hangs in the middle of a commit: given up in two minutes, and the next operation finds what came of it", () =>
+      onHost(debian, async (host, pristine) => {
+        const began = Date.now();
+        // Of our session: its parent is the process that waits for connections.
+        const session = "pgrep -x 'sshd|sshd-session' | grep -vx \"$(pgrep -o -x sshd)\"";
+        const hang = () => host.run(`kill -STOP $(${session})`);
+        await assert.rejects(
+          meanwhile(host, { where: "postfix", at: "put" }, () => createAll(host), hang),
+          /connection .*the next operation finds what came of it/s,
+        );
+        const took = Date.now() - began;
+        assert.ok(took < 120_000, `took ${took} ms`);
+        await settled(host);
+        await serves(host);
+        await host.run(`kill -CONT $(${session}) || :`);
+        await removeAll(await createAll(host));
+        await host.run("rm -f /usr/local/bin/sh; rm -rf /opt/fault");
+        same(await host.files(), pristine);
+      }));
+
     it("a commit that stands still is ended by its watchdog, and the old bytes are back", () =>
       onHost(debian, async (host) => {
         await instrumented(host);
