@@ -37,49 +37,30 @@ export async function commit(
   readme: string | undefined,
 ): Promise<Outcome[]> {
   const kept = plans.some(({ plan }) => !isEmpty(plan.ledger)) ? keepsake() : undefined;
-  const answer = await runProgram(
-    link,
-    shell,
-    "commit.sh",
-    (nonce) => [
-      ["main", nonce],
-      ...(kept && readme !== firstLine(kept) ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
-      ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
-      ["finish", stateDirectory],
-    ],
-    waiting(link),
-  );
-  refuseLocked(link.label, answer);
+  const answer = await run(link, shell, [
+    ...(kept && readme !== firstLine(kept) ? [["keep", stateDirectory, kept.readme, kept.program]] : []),
+    ["transactions", ...plans.flatMap(({ plan, probes }) => records(plan, probes))],
+  ]);
   return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
 }
 
 /** Puts back what a killed operation left half done; the next observation then sees a whole host. */
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
-  const answer = await runProgram(
+  await run(
     link,
     shell,
-    "commit.sh",
-    (nonce) => [
-      ["main", nonce],
-      ...daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
-      ["finish", stateDirectory],
-    ],
-    waiting(link),
+    daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
   );
-  refuseLocked(link.label, answer);
 }
 
-const waiting = ({ label }: Link) => ({
-  meanwhile: {
-    waiting: () => {
-      console.log(`${printable(label)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
-    },
-  },
-});
-
-function refuseLocked(host: string, answer: readonly Frame[]): void {
-  if (!answer.some(({ name }) => name === "locked")) return;
-  throw new HostError(host, "another operation has held the lock on /var/lib for 60 s", {
+async function run(link: Link, shell: Shell, calls: readonly (readonly string[])[]): Promise<Frame[]> {
+  const waiting = (): void => {
+    console.log(`${printable(link.label)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
+  };
+  const program = (nonce: string) => [["main", nonce], ...calls, ["finish", stateDirectory]];
+  const answer = await runProgram(link, shell, "commit.sh", program, { meanwhile: { waiting } });
+  if (!answer.some(({ name }) => name === "locked")) return answer;
+  throw new HostError(link.label, "another operation has held the lock on /var/lib for 60 s", {
     state: "Nothing was changed.",
     cure: "Wait for it to end, then try again. `fuser -v /var/lib` on the host shows who holds it.",
   });
