@@ -76,6 +76,13 @@ const hanging = (tool: string, words: string) => ({
   end: `rm /usr/local/sbin/${tool}`,
 });
 
+/** Its smtpd dies of our new settings. */
+async function mortal(host: Host): Promise<void> {
+  const smtpd = (await host.run("echo $(postconf -h daemon_directory)/smtpd")).trim();
+  await host.run(`mv ${smtpd} ${smtpd}.real`);
+  await host.write(smtpd, `#!/bin/sh\ngrep -q 203.0.113.20 ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
+}
+
 function promises(debian: Debian): void {
   it("a tool hangs: an error that names it, in less than a minute, and old bytes", async () => {
     const hangs = [
@@ -164,9 +171,7 @@ function promises(debian: Debian): void {
 
   it("every smtpd dies of the new settings: mail is back at once, in spite of master's throttle", () =>
     onHost(debian, async (host, pristine) => {
-      const smtpd = (await host.run("echo $(postconf -h daemon_directory)/smtpd")).trim();
-      await host.run(`mv ${smtpd} ${smtpd}.real`);
-      await host.write(smtpd, `#!/bin/sh\ngrep -q 203.0.113.20 ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
+      await mortal(host);
       // A client that waits is not served, so what counts is the time from one served client to the next.
       let [longest, served] = [0, Date.now()];
       const watching = { until: Date.now() + 60_000 };
@@ -188,6 +193,17 @@ function promises(debian: Debian): void {
       same(await host.files(), pristine);
       console.log(`        port 25 served nobody for ${longest} ms; the whole attempt took ${took} ms`);
       assert.ok(took < 60_000 && longest < 30_000);
+    }));
+
+  it("the log files are old ones, and the journal has the daemon's words", () =>
+    onHost(debian, async (host) => {
+      await host.run("kill $(cat /run/rsyslogd.pid); echo 'smtpd[1]: fatal: of last year' >>/var/log/mail.log");
+      // Where systemd does not run there is no journal: this is what of it would be printed.
+      await host.write("/usr/local/bin/journalctl", "#!/bin/sh\necho 'smtpd[2]: fatal: of today'\n", "755");
+      await mortal(host);
+      const { said } = await attempt(host);
+      assert.match(said, /does not answer after the reload.*fatal: of today/s);
+      assert.doesNotMatch(said, /last year/);
     }));
 
   it("the process table is full: an error at once, old bytes, and the next operation needs no help", async function () {

@@ -446,13 +446,15 @@ log_mark() {
   wall=$(date +%s)
   echo "$wall" >"$work/since"
 }
+# A log file may be there from before, and all goes to the journal now.
 log_since() {
-  if [ -s "$work/logs" ]; then
-    while read -r size log; do tail -c "+$((size + 1))" "$log"; done <"$work/logs"
+  grown=$([ ! -s "$work/logs" ] || while read -r size log; do tail -c "+$((size + 1))" "$log"; done <"$work/logs")
+  if [ -n "$grown" ]; then
+    printf '%s\n' "$grown"
   elif [ -f "$work/since" ] && command -v journalctl >/dev/null; then
     run journalctl -q --no-pager -o cat --since "@$(cat "$work/since")"
-  fi 2>/dev/null
-}
+  fi
+} 2>/dev/null
 log_words() { log_since | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:|error:' | tail -n 5; }
 
 # --- undo: the journal's bytes back, unless somebody has put their own there meanwhile.
