@@ -255,8 +255,9 @@ export class Patient {
 
   name(cut: Cut): string {
     const { operation, kind, step } = cut;
-    const at = atByte(kind) ? `byte ${step}` : `step ${step} (${this.stepOf(cut)?.command ?? "none"})`;
-    return `${this.host.debian}, ${operation}, ${kind} at ${at}`;
+    const found = this.stepOf(cut);
+    const where = atByte(kind) ? ` at byte ${step}` : found ? ` at step ${step} (${found.command})` : "";
+    return `${this.host.debian}, ${operation}, ${kind}${where}`;
   }
 
   /**
