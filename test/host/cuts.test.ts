@@ -4,10 +4,12 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { script } from "../../provider/src/host/wire.js";
 import { startHost, type Debian } from "../support/host.js";
-import { describeCut, operations, Patient, random, seed, type Kind } from "../support/cuts.js";
+import { linkTo } from "../support/link.js";
+import { operations, Patient, random, seed, type Kind } from "../support/cuts.js";
 
 const debians: readonly Debian[] = ["bookworm", "trixie"];
 const budgetMs = 35_000;
+const linkBudgetMs = 20_000;
 const most = 15;
 const kinds: readonly Kind[] = [
   "program",
@@ -22,37 +24,58 @@ const kinds: readonly Kind[] = [
   "provider",
 ];
 
+/** Without `hang`, in which the client waits for a minute. */
+const linkKinds: readonly Kind[] = ["request", "reset", "answer", "slices", "request", "stall"];
+
+interface Sample {
+  readonly kinds: readonly Kind[];
+  readonly overLink?: boolean;
+  readonly until: number;
+  readonly draw: () => number;
+}
+
+/** How many cuts were made. */
+async function sample(debian: Debian, { kinds, overLink = false, until, draw }: Sample): Promise<number> {
+  const host = await startHost(debian);
+  try {
+    const patient = new Patient(host, overLink ? await linkTo(host) : undefined);
+    await patient.examine();
+    let count = 0;
+    for (let n = 0; n < most && Date.now() < until; n++) {
+      const operation = operations[Math.floor(draw() * operations.length)] ?? "create";
+      const kind = kinds[n % kinds.length] ?? "program";
+      const step = 1 + Math.floor(draw() * patient.places({ operation, kind }));
+      const cut = { operation, step, kind };
+      const made = await patient.cut(cut, { restart: n % 4 === 0 }).catch((error: unknown) => {
+        throw new Error(patient.name(cut), { cause: error });
+      });
+      if (made) count++;
+    }
+    return count;
+  } finally {
+    await host.stop();
+  }
+}
+
 describe(`cuts, CUTS_SEED=${seed}`, () => {
-  it("a killed commit, link, provider or host leaves a whole host, and the next operation needs no help", async function () {
+  it("a killed commit, session, provider or host leaves a whole host, and the next operation needs no help", async () => {
     const until = Date.now() + budgetMs;
     const counts = await Promise.all(
-      debians.map(async (debian, which) => {
-        const host = await startHost(debian);
-        try {
-          const patient = new Patient(host);
-          const steps = await patient.examine();
-          const draw = random(seed + which);
-          let count = 0;
-          for (let n = 0; n < most && Date.now() < until; n++) {
-            const operation = operations[Math.floor(draw() * operations.length)] ?? "create";
-            const step = 1 + Math.floor(draw() * (steps.get(operation)?.length ?? 1));
-            const kind = kinds[n % kinds.length] ?? "program";
-            const cut = { operation, step, kind };
-            const made = await patient.cut(cut, { restart: n % 4 === 0 }).catch((error: unknown) => {
-              throw new Error(`${describeCut(debian, cut)}: ${steps.get(operation)?.[step - 1]?.command ?? ""}`, {
-                cause: error,
-              });
-            });
-            if (made) count++;
-          }
-          return count;
-        } finally {
-          await host.stop();
-        }
-      }),
+      debians.map((debian, which) => sample(debian, { kinds, until, draw: random(seed + which) })),
     );
     assert.ok(counts.every((count) => count > 0));
     console.log(`      ${counts.join(" + ")} cuts`);
+  });
+
+  it("so does a link that is reset, silent, or cut off at any byte; and one that is slow and in slices works", async () => {
+    const debian = debians[seed % debians.length] ?? "trixie";
+    // Each of them has its turn, where there is little time.
+    const first = Math.floor(seed / 2) % linkKinds.length;
+    const kinds = [...linkKinds.slice(first), ...linkKinds.slice(0, first)];
+    const until = Date.now() + linkBudgetMs;
+    const count = await sample(debian, { kinds, overLink: true, until, draw: random(seed) });
+    assert.ok(count > 0);
+    console.log(`      ${count} cuts on ${debian}`);
   });
 
   for (const shell of [["dash"], ["bash", "--posix"], ["busybox", "sh"]]) {

@@ -296,6 +296,7 @@ describe("any text", () => {
           new HostError(one, other, { said: one, state: other, cure: one }),
           new Refusal(one, other),
           new SshError("protocol", one, other, { said: one, cure: other }),
+          new SshError("disconnected", one, other).leaving(one),
         ];
         for (const { message } of errors) assertMessage(message, 100_000);
       }),

@@ -1,6 +1,7 @@
 // Every cut of every operation on both Debians. A lost host is named and replaced; the count goes on.
-import { describeCut, operations, Patient, type Cut, type Kind } from "../support/cuts.js";
-import { startHost, type Debian } from "../support/host.js";
+import { operations, Patient, type Cut, type Kind } from "../support/cuts.js";
+import { startHost, type Debian, type Host } from "../support/host.js";
+import { linkTo } from "../support/link.js";
 import type { Section } from "./report.js";
 
 /**
@@ -20,7 +21,17 @@ const others: readonly { kind: Kind; every: number }[] = [
   { kind: "silence", every: 120 },
 ];
 
-const kinds: readonly Kind[] = ["program", ...others.map(({ kind }) => kind)];
+/** The ways to cut the link: so many of each for an operation, spread over its steps or over the bytes of its dialogue. */
+const links: readonly { kind: Kind; count: number }[] = [
+  { kind: "reset", count: 4 },
+  { kind: "hang", count: 1 },
+  { kind: "stall", count: 2 },
+  { kind: "request", count: 15 },
+  { kind: "answer", count: 6 },
+  { kind: "slices", count: 1 },
+];
+
+const kinds: readonly Kind[] = ["program", ...[...others, ...links].map(({ kind }) => kind)];
 
 /** Of each Debian, at the same time: a cut is mostly waiting. */
 const PATIENTS = 3;
@@ -43,7 +54,9 @@ export async function cuts(debians: readonly Debian[], stride: number): Promise<
       `Commits of real hosts that were stopped: \`program\`: kill -9 of all its shells, \`midway\`: within a command, \`side\`: ` +
       "one daemon's transaction only, `group`: and of its watchdog, `twice`: and again while the next operation mends that, `session`: of sshd's child, `provider`: of the process on " +
       "the client, `silence`: no packet leaves the host any more, `reboot`: the host's plug, `edit`: an administrator edits " +
-      "main.cf before the kill, `editing`: and no kill. After each: a whole configuration, daemons that serve and start, and an " +
+      "main.cf before the kill, `editing`: and no kill. Of the link, which toxiproxy cuts: `reset` at a step, `hang`: silent from " +
+      "a step on until the client gives up, `stall`: until the program has ended, `request`: closed after so many bytes to the " +
+      "host, `answer`: from it, `slices`: no cut, but late and in slices of 1 to 100 bytes, with the same result. After each: a whole configuration, daemons that serve and start, and an " +
       "`up` and a `destroy` that need no help and leave every byte as it was. A step that did not come is not counted." +
       (stride === 1 ? "" : ` Every ${stride}th step (SOAK_STRIDE).`),
     head: ["cut", ...operations, "all"],
@@ -59,14 +72,13 @@ export async function cuts(debians: readonly Debian[], stride: number): Promise<
 /** The `which`th of a Debian's patients, which share its cuts. */
 async function patient(debian: Debian, which: number, stride: number, made: Cut[]): Promise<string[]> {
   let host = await startHost(debian);
-  let patient = new Patient(host);
-  const steps = await patient.examine();
+  let patient = await examined(host);
   const all = operations
-    .flatMap((operation) => cutsOf(operation, steps.get(operation)?.length ?? 0, stride))
+    .flatMap((operation) => cutsOf(operation, patient, stride))
     .filter((_, n) => n % PATIENTS === which);
   const lost: string[] = [];
   for (const [n, cut] of all.entries()) {
-    const name = `${describeCut(debian, cut)} (${steps.get(cut.operation)?.[cut.step - 1]?.command ?? ""})`;
+    const name = patient.name(cut);
     try {
       if (await patient.cut(cut, { restart: n % 3 === 0 })) made.push(cut);
     } catch (error) {
@@ -75,8 +87,7 @@ async function patient(debian: Debian, which: number, stride: number, made: Cut[
       console.error(`LOST ${name}: ${error instanceof Error ? error.message : String(error)}`);
       await host.stop();
       host = await startHost(debian);
-      patient = new Patient(host);
-      await patient.examine();
+      patient = await examined(host);
     }
     if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);
     if (n % 25 === 24) console.error(`${debian} ${which + 1}: ${n + 1} of ${all.length} cuts, ${lost.length} lost`);
@@ -85,12 +96,26 @@ async function patient(debian: Debian, which: number, stride: number, made: Cut[
   return lost;
 }
 
-function cutsOf(operation: Cut["operation"], steps: number, stride: number): Cut[] {
+async function examined(host: Host): Promise<Patient> {
+  const patient = new Patient(host, await linkTo(host));
+  await patient.examine();
+  return patient;
+}
+
+function cutsOf(operation: Cut["operation"], patient: Patient, stride: number): Cut[] {
+  const steps = patient.places({ operation, kind: "program" });
   const all = Array.from({ length: steps }, (_, n) => n + 1).filter((n) => n % stride === 0);
   return [
     ...all.map((step): Cut => ({ operation, kind: "program", step })),
     ...others.flatMap(({ kind, every }) =>
       all.filter((_, n) => n % every === Math.floor(every / 2)).map((step): Cut => ({ operation, kind, step })),
     ),
+    ...links.flatMap(({ kind, count }) => {
+      const places = patient.places({ operation, kind });
+      const each = Math.ceil(count / stride);
+      return Array.from({ length: each }, (_, n): Cut => {
+        return { operation, kind, step: Math.ceil(((n + 0.5) * places) / each) };
+      });
+    }),
   ];
 }

@@ -6,15 +6,16 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import type { Debian, Host } from "./host.js";
+import type { Connection, Host } from "./host.js";
 import { serves } from "./mail-client.js";
 import { create, type Resource } from "./resources.js";
 
 export type Operation = "create" | "update" | "remove";
 export const operations: readonly Operation[] = ["create", "update", "remove"];
 
-/** How an operation ends. Each but `provider` and `reboot` is done by the instrument on the host. */
+/** How an operation ends. Each but `provider`, `reboot` and those of the link is done by the instrument on the host. */
 export type Kind =
+  | LinkKind
   /** kill -9 of the commit program, before a step. */
   | "program"
   /** kill -9 of one daemon's transaction: the rest of the program goes on. */
@@ -40,11 +41,41 @@ export type Kind =
   /** The plug of the host is pulled. */
   | "reboot";
 
+/** What becomes of the link, which toxiproxy is. */
+export type LinkKind =
+  /** Reset at a step. */
+  | "reset"
+  /** From a step on nothing comes through, either way, and nothing is closed until the client gives up. */
+  | "hang"
+  /** The same, but it is closed when the program on the host has ended. */
+  | "stall"
+  /** Closed after so many bytes to the host: of the handshake, of the question, of the program itself. */
+  | "request"
+  /** Closed after so many bytes of the answers. */
+  | "answer"
+  /** No cut: all comes through, in slices of 1 to 100 bytes, late. */
+  | "slices";
+export const atByte = (kind: Kind): kind is "request" | "answer" => kind === "request" || kind === "answer";
+const linkKinds: readonly Kind[] = ["reset", "hang", "stall", "request", "answer", "slices"];
+
 export interface Cut {
   readonly operation: Operation;
   readonly kind: Kind;
-  /** From 1, over all shells of the program. */
+  /** From 1, over all shells of the program; for `request` and `answer` the byte. */
   readonly step: number;
+}
+
+/** A way to the host on which the cuts of the link are made (link.ts). */
+export interface Link {
+  readonly connection: Connection;
+  /** Makes the cut, with the program at its step by order, and checks the client's error. False where it ended before. */
+  cut(cut: Cut, run: () => Promise<unknown>): Promise<boolean>;
+  /** How many bytes `run` sends and gets. */
+  measure(run: () => Promise<unknown>): Promise<Lengths>;
+}
+export interface Lengths {
+  readonly request: number;
+  readonly answer: number;
 }
 
 /** The shells in which a commit runs. */
@@ -178,7 +209,7 @@ export const resources = (variant: "a" | "b"): readonly (readonly [string, Recor
   ];
 };
 
-export const createAll = (host: Pick<Host, "connection">): Promise<Resource[]> =>
+export const createAll = (host: Readonly<Pick<Host, "connection">>): Promise<Resource[]> =>
   Promise.all(resources("a").map(([kind, args]) => create(host as Host, { kind }, args)));
 export const updateAll = (all: readonly Resource[]) =>
   Promise.all(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
@@ -187,6 +218,9 @@ export const removeAll = (all: readonly Resource[]) => Promise.all(all.map((reso
 /** The first step of a daemon's transaction, and how many follow for sure: what it finds it mends there. */
 const FIRST_OF_A_SIDE = 8;
 const MENDING = 40;
+
+/** More bytes than a client sends after its last program. */
+const FAREWELL = 300;
 
 type Files = ReadonlyMap<string, string>;
 
@@ -205,26 +239,46 @@ const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix"
 /** A host on which cuts are made, one after the other. */
 export class Patient {
   private readonly steps = new Map<Operation, Step[]>();
+  /** Of each operation, where there is a link. */
+  private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
 
-  constructor(readonly host: Host) {}
+  constructor(
+    readonly host: Host,
+    private readonly link?: Link,
+  ) {}
 
-  /** Counts the steps of each operation. */
-  async examine(): Promise<ReadonlyMap<Operation, readonly Step[]>> {
+  /** Counts the steps of each operation, and the bytes of its dialogue. */
+  async examine(): Promise<void> {
     await instrumented(this.host);
     this.pristine = await this.host.files();
     let all: Resource[] = [];
     for (const operation of operations) {
       await order(this.host, "main", 0, "none");
-      if (operation === "create") all = await createAll(this.host);
-      else await (operation === "update" ? updateAll(all) : removeAll(all));
+      const run = async () => {
+        if (operation === "create") all = await createAll(this.link ?? this.host);
+        else await (operation === "update" ? updateAll(all) : removeAll(all));
+      };
+      if (this.link) this.lengths.set(operation, await this.link.measure(run));
+      else await run();
       this.steps.set(operation, await stepsMade(this.host));
       this.made.set(operation, await this.host.files());
     }
     assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
-    return this.steps;
+  }
+
+  /** At how many steps, or bytes, it can be cut so. */
+  places({ operation, kind }: Omit<Cut, "step">): number {
+    return (atByte(kind) ? this.lengths.get(operation)?.[kind] : this.steps.get(operation)?.length) ?? 0;
+  }
+
+  name(cut: Cut): string {
+    const { operation, kind, step } = cut;
+    const found = this.stepOf(cut);
+    const where = atByte(kind) ? ` at byte ${step}` : found ? ` at step ${step} (${found.command})` : "";
+    return `${this.host.debian}, ${operation}, ${kind}${where}`;
   }
 
   /**
@@ -234,22 +288,21 @@ export class Patient {
   async cut(cut: Cut, options: { restart: boolean }): Promise<boolean> {
     const { operation, kind, step } = cut;
     const { host } = this;
-    const before = operation === "create" ? [] : await createAll(host);
+    const from = this.linkOf(cut) ?? host;
+    const before = operation === "create" ? [] : await createAll(from);
     const old = await host.files();
-    const { where = "main", at = 0 } = this.steps.get(operation)?.[step - 1] ?? {};
-    await order(host, where, at, kind === "twice" ? "group" : kind);
-    const run = {
-      create: () => createAll(host),
+    const made = await this.make(cut, {
+      create: () => createAll(from),
       update: () => updateAll(before),
       remove: () => removeAll(before),
-    }[operation];
-    if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
-    else await run().catch(() => undefined);
-    await noOrder(host);
-    const made = await cutMade(host);
+    });
     const wanted = this.made.get(operation);
     await this.alive([old, wanted], cut, options.restart);
+    if (kind === "slices" && wanted) same(await host.files(), wanted);
+    // The program had not come whole, so nothing of it was run.
+    if (kind === "request" && made && this.within(cut)) same(await host.files(), old);
     if (kind === "twice") {
+      const { where = "main" } = this.stepOf(cut) ?? {};
       await order(host, where === "main" ? "dovecot" : where, FIRST_OF_A_SIDE + (step % MENDING), "group");
       await (operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
       await noOrder(host);
@@ -258,11 +311,39 @@ export class Patient {
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
     // The next operation needs no help.
-    const all = operation === "create" ? await createAll(host) : before;
+    const all = operation === "create" ? await createAll(from) : before;
     if (operation === "update" && step % 2 === 0) await updateAll(all);
     await removeAll(all);
     await this.pure(made && edited(kind));
     return made;
+  }
+
+  /** False where the operation ended before its step or byte came. */
+  private async make(cut: Cut, operations: Readonly<Record<Operation, () => Promise<unknown>>>): Promise<boolean> {
+    const { host } = this;
+    const { operation, kind } = cut;
+    const run = operations[operation];
+    const link = this.linkOf(cut);
+    const step = this.stepOf(cut);
+    if (step) await order(host, step.where, step.at, kind === "twice" ? "group" : kind);
+    if (link) return link.cut(cut, run).finally(() => noOrder(host));
+    if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
+    else await run().catch(() => undefined);
+    await noOrder(host);
+    return cutMade(host);
+  }
+
+  /** Whether the byte lies before the last of the program, after which only the ends of channel and connection are sent. */
+  private within(cut: Cut): boolean {
+    return cut.step < this.places(cut) - FAREWELL;
+  }
+
+  private linkOf({ kind }: Cut): Link | undefined {
+    return linkKinds.includes(kind) ? this.link : undefined;
+  }
+
+  private stepOf({ operation, kind, step }: Cut): Step | undefined {
+    return atByte(kind) || kind === "slices" ? undefined : this.steps.get(operation)?.[step - 1];
   }
 
   /** Nothing of ours is left, and what somebody else did is. */
@@ -329,8 +410,4 @@ export function random(seed: number): () => number {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-}
-
-export function describeCut(debian: Debian, { operation, kind, step }: Cut): string {
-  return `${debian}, ${operation}, ${kind} at step ${step}`;
 }

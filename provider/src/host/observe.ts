@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { becomeError, plainShell, type ShellCommand } from "../ssh/become.js";
+import { SshError } from "../ssh/errors.js";
 import type { Link } from "../ssh/link.js";
 import { HostError } from "./errors.js";
 import { acceptObserver } from "./observer.js";
@@ -95,15 +96,16 @@ export async function runProgram(
   const nonce = randomBytes(16).toString("hex");
   const program = readFileSync(join(__dirname, file), "latin1");
   const input = shell.inputPrefix + heading(file, nonce, records) + script(program, calls(nonce));
-  const { stdout, stderr, code } = await link.run(shell.command, input, {
-    timeoutMs: 120_000,
-    maxBytes: 16 * 1024 * 1024,
-    heard: (text) => {
-      for (const [name, act] of Object.entries(meanwhile)) if (text.includes(`${nonce} ${name}\n`)) act();
-    },
-  });
+  const state = file === "commit.sh" ? notKnown : "Nothing was changed.";
+  const heard = (text: string): void => {
+    for (const [name, act] of Object.entries(meanwhile)) if (text.includes(`${nonce} ${name}\n`)) act();
+  };
+  const { stdout, stderr, code } = await link
+    .run(shell.command, input, { timeoutMs: 120_000, maxBytes: 16 * 1024 * 1024, heard })
+    .catch((error: unknown) => {
+      throw error instanceof SshError ? error.leaving(state) : error;
+    });
   const refused = code === 0 ? undefined : becomeError(link.label, stderr, shell.command !== plainShell);
   if (refused) throw refused;
-  const state = file === "commit.sh" ? notKnown : "Nothing was changed.";
   return acceptObserver(link.label, frames(stdout, nonce, { label: link.label, stderr, state }));
 }

@@ -8,7 +8,7 @@ import { type Login, login, type Step, steps } from "./credentials.js";
 import { reason, SshError } from "./errors.js";
 import { hostKeyAlgorithms, refuseHostKey } from "./host-key.js";
 import { keyType } from "./known-hosts.js";
-import { type Link, openLink } from "./link.js";
+import { KEEPALIVE, type Link, openLink } from "./link.js";
 import { type Settings, settings, type Surroundings, surroundings } from "./settings.js";
 
 /**
@@ -23,8 +23,6 @@ export async function connect(connection: Connection, around: Surroundings = sur
 const LOGIN_MS = 30_000;
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;
-const KEEPALIVE_MS = 15_000;
-const KEEPALIVES_MISSED = 3;
 
 /**
  * What is offered, fastest first: one X25519 and hardware AES-GCM cost least, and neither SHA-1 nor CBC is offered at all. ChaCha20
@@ -211,8 +209,8 @@ async function shakeHands(
         return verified;
       },
       readyTimeout: 0, // the limits are kept here, one for each step
-      keepaliveInterval: KEEPALIVE_MS,
-      keepaliveCountMax: KEEPALIVES_MISSED,
+      keepaliveInterval: KEEPALIVE.everyMs,
+      keepaliveCountMax: KEEPALIVE.missed,
     });
     const client = ssh.connection;
     if (!client) throw new Error("node-ssh makes its client at once");
@@ -267,9 +265,7 @@ function handshakeBroke(thrown: unknown, to: Settings): SshError {
 function loginBroke(thrown: unknown, to: Settings, method: Login): SshError {
   const message = reason(thrown);
   if (isSocketError(thrown)) {
-    return new SshError("disconnected", to.label, "the server closed the connection during the login", {
-      said: message,
-    });
+    return new SshError("disconnected", to.label, `the connection was closed during the login (${message})`);
   }
   return method.failure("the login failed", message);
 }

@@ -31,18 +31,28 @@ export type SshErrorKind =
 /** An SSH step failed: which host, what happened, what the server said, what to do. Never holds a secret. */
 export class SshError extends Error {
   readonly kind: SshErrorKind;
+  /** Truly private: who prints an error with its properties gets nothing that is not made printable. */
+  readonly #told: [label: string, what: string, more: { said?: string | undefined; cure?: string }];
 
   constructor(
     kind: SshErrorKind,
     label: string,
     what: string,
-    more: { said?: string | undefined; cure?: string } = {},
+    more: { said?: string | undefined; state?: string; cure?: string } = {},
   ) {
     const said = more.said ? `\nThe server said: ${printable(more.said)}` : "";
+    const state = more.state ? `\nState of the host: ${printable(more.state, 4000)}` : "";
     const cure = more.cure ? `\nWhat to do: ${printable(more.cure, 4000)}` : "";
-    super(`${printable(label)}: ${printable(what, 4000)}.${said}${cure}`);
+    super(`${printable(label)}: ${printable(what, 4000)}.${said}${state}${cure}`);
     this.name = "SshError";
     this.kind = kind;
+    this.#told = [label, what, more];
+  }
+
+  /** The same, and what it means for the host. */
+  leaving(state: string): SshError {
+    const [label, what, more] = this.#told;
+    return new SshError(this.kind, label, what, { ...more, state });
   }
 }
 

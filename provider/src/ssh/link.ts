@@ -44,6 +44,10 @@ export function openLink(label: string, client: Client, end: () => void): Link {
   return new OpenLink(label, client, end);
 }
 
+/** The server is asked so often whether it is there; after so many questions without an answer it is not. */
+export const KEEPALIVE = { everyMs: 15_000, missed: 3 };
+const SILENCE_S = (KEEPALIVE.everyMs * (KEEPALIVE.missed + 1)) / 1000;
+
 // sshd counts a session for a moment after it told us of its end: with MaxSessions 1, 10 of 30 commands in a row were refused.
 const SESSION_RETRY_MS = 50;
 const SESSION_RETRIES = 20;
@@ -59,8 +63,13 @@ class OpenLink implements Link {
     private readonly client: Client,
     private readonly end: () => void,
   ) {
-    client.on("error", (error) => {
-      this.die(`the connection broke: ${printable(error.message, 200)}`);
+    client.on("error", (error: Error & { level?: string }) => {
+      const silent = error.level === "client-timeout";
+      this.die(
+        silent
+          ? `nothing has come over the connection for ${SILENCE_S} s, so it was given up`
+          : `the connection broke: ${printable(error.message, 200)}`,
+      );
     });
     client.on("close", () => {
       this.die("the connection ended");
