@@ -7,6 +7,25 @@ import { sampled } from "../support/sample.js";
 
 const servers = ["203.0.113.20"];
 
+interface Narrow {
+  is: string;
+  shell?: string;
+  /** Before the key in authorized_keys. */
+  key?: string;
+  /** For this user in sshd_config. */
+  sshd?: string;
+}
+const confined: Narrow = { is: "a restricted shell", shell: "/bin/rbash" };
+/** Users whose login runs no command of ours. */
+const narrow: Readonly<Record<string, Narrow>> = {
+  guest: { is: "a login shell that lets nobody in", shell: "/usr/sbin/nologin" },
+  pathless: { is: "a restricted shell that finds no command", shell: "/bin/rbash" },
+  copier: { is: "a forced command of the key", key: 'restrict,command="echo only backups here" ' },
+  mirror: { is: "a forced command that sends everything back", key: 'command="cat" ' },
+  forced: { is: "a ForceCommand of sshd", sshd: "ForceCommand echo only backups here" },
+  files: { is: "an account for SFTP only", sshd: "ForceCommand internal-sftp" },
+};
+
 for (const debian of sampled("trixie")) {
   describe(`logins on ${debian}`, () => {
     let host: Host;
@@ -15,8 +34,13 @@ for (const debian of sampled("trixie")) {
     before(async () => {
       host = await startHost(debian);
       await addAdministrator(host, "adminpassword");
-      await host.run(`useradd --create-home --shell /usr/sbin/nologin guest && echo 'guest:guestpassword' | chpasswd
-        cp -a /home/admin/.ssh /home/guest/.ssh && chown -R guest:guest /home/guest/.ssh`);
+      for (const [user, { shell = "/bin/sh", key = "", sshd = "" }] of Object.entries({ confined, ...narrow })) {
+        await host.run(`useradd --create-home --shell ${shell} ${user}
+          cp -a /home/admin/.ssh /home/${user}/.ssh && chown -R ${user}:${user} /home/${user}/.ssh
+          sed -i 's|^|${key}|' /home/${user}/.ssh/authorized_keys`);
+        if (sshd) await host.run(`printf '%s\n' 'Match User ${user}' '${sshd}' >>/etc/ssh/sshd_config`);
+      }
+      await host.run("echo 'PATH=$HOME/bin' >/home/pathless/.bashrc; pkill -HUP -o sshd");
       pristine = await files();
     });
     after(() => host.stop());
@@ -60,14 +84,21 @@ for (const debian of sampled("trixie")) {
       await resource.remove();
     });
 
-    it("a forced command and a restricted shell are named, and nothing is written", async () => {
-      await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
-      const keys = "/home/admin/.ssh/authorized_keys";
-      // Another connection than before: one that is open is kept.
-      await host.run(`sed -i 's|^|command="echo only backups here" |' ${keys}`);
-      await assert.rejects(relay({ ...admin(), become: true, perDialTimeout: 9 }), /no forced command.*/s);
-      await host.run(`sed -i 's|^command="[^"]*" ||' ${keys}`);
-      await assert.rejects(relay({ ...host.connection, user: "guest" }), /plain shell/);
+    it("a restricted shell that still finds sh and sudo is enough", async () => {
+      await sudoers(host, "confined ALL=(root) NOPASSWD: ALL");
+      const resource = await relay({ ...host.connection, user: "confined", become: true });
+      await resource.remove();
     });
+
+    for (const [user, { is }] of Object.entries(narrow)) {
+      it(`${is} is named, and nothing is written`, async () => {
+        for (const become of [{}, { become: true }]) {
+          await assert.rejects(
+            relay({ ...host.connection, user, ...become }),
+            /is not its answer.*must give a plain shell \(no forced command, no restricted shell\)/s,
+          );
+        }
+      });
+    }
   });
 }

@@ -90,7 +90,12 @@ for (const debian of sampled("trixie")) {
         { is: "of a wildcard entry", known_hosts: `[${jump.host.replace(/\d+$/, "*")}]:* ${wrong}`, said: changed },
         { is: "revoked", known_hosts: `${name} ${right}\n@revoked * ${right}`, said: revoked },
         { is: "pinned as another", known_hosts: `${name} ${right}`, pin: wrong, said: changed },
-        { is: "pinned as another's fingerprint", known_hosts: "", pin: sshd.fingerprints["ed25519"] ?? "", said: changed },
+        {
+          is: "pinned as another's fingerprint",
+          known_hosts: "",
+          pin: sshd.fingerprints["ed25519"] ?? "",
+          said: changed,
+        },
         { is: "pinned and revoked", known_hosts: `@revoked * ${right}`, pin: right, said: revoked },
       ];
       const config = configured("mail", sshd, "ProxyJump gate") + configured("gate", jump);

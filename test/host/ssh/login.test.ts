@@ -54,10 +54,7 @@ for (const debian of sampled("trixie")) {
         const before = await sshd.log();
         const wrong: [change: Partial<Connection>, said: RegExp][] = [
           [{ privateKey: client.key("ed25519-passphrase") }, /it is encrypted and no passphrase is given/],
-          [
-            { privateKey: client.key("rsa-passphrase"), privateKeyPassword: "Secret guess" },
-            /its passphrase is wrong/,
-          ],
+          [{ privateKey: client.key("rsa-passphrase"), privateKeyPassword: "Secret guess" }, /its passphrase is wrong/],
           [{ privateKey: client.key("ed25519.pub") }, /public key, not a private one/],
           [{ privateKey: "Secret guess" }, /not in a supported format/],
         ];
@@ -186,7 +183,11 @@ for (const debian of sampled("trixie")) {
         assert.match((await refused(to(server), {}, "authentication")).message, cure);
         assert.match(await server.log(), /ROOT LOGIN REFUSED/);
         await whoami(await open(to(server, { user: TESTER })), TESTER);
-        const other = await refused(to(server, { user: TESTER, privateKey: client.key("stranger") }), {}, "authentication");
+        const other = await refused(
+          to(server, { user: TESTER, privateKey: client.key("stranger") }),
+          {},
+          "authentication",
+        );
         assert.doesNotMatch(other.message, /become/);
       });
 
@@ -234,13 +235,17 @@ for (const debian of sampled("trixie")) {
 /** What this process prints meanwhile. */
 async function printing(during: () => Promise<void>): Promise<string> {
   let printed = "";
-  const streams = [process.stdout, process.stderr];
-  const writes = streams.map((stream) => stream.write.bind(stream));
-  for (const stream of streams) stream.write = (chunk: string | Uint8Array) => ((printed += String(chunk)), true);
+  const streams = [process.stdout, process.stderr].map((stream) => ({ stream, write: stream.write.bind(stream) }));
+  for (const { stream } of streams) {
+    stream.write = (chunk: string | Uint8Array) => {
+      printed += String(chunk);
+      return true;
+    };
+  }
   try {
     await during();
   } finally {
-    streams.forEach((stream, at) => (stream.write = writes[at] ?? stream.write));
+    for (const { stream, write } of streams) stream.write = write;
   }
   return printed;
 }
