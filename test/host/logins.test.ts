@@ -58,6 +58,20 @@ for (const debian of sampled("trixie")) {
       await assert.rejects(relay(admin()), /is not root.*\n.*become: true/s);
     });
 
+    it("a refused login is tried once, however many resources wait for it", async () => {
+      const privateKey = await host.run("ssh-keygen -q -t ed25519 -N '' -f /tmp/other && cat /tmp/other");
+      const connection = { ...host.connection, privateKey };
+      const logins = async () => (await host.authLog()).split("Connection from ").length - 1;
+      const before = await logins();
+      const names = ["one", "two", "three"];
+      const all = names.map((name) => create(host, { kind: "RelayAcceptance", name }, { connection, servers }));
+      for (const each of await Promise.allSettled(all)) {
+        assert.equal(each.status, "rejected");
+        assert.match(String(each.reason), /the login was refused for user root.*not tried again/s);
+      }
+      assert.equal((await logins()) - before, 1);
+    });
+
     it("become uses sudo without a password", async () => {
       await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
       const resource = await relay({ ...admin(), become: true });

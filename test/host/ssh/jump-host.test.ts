@@ -1,5 +1,6 @@
 // The way to a host over another one, both real: with `proxy`, and with ProxyJump of the user's OpenSSH configuration.
 import { strict as assert } from "node:assert";
+import { connect as dial } from "node:net";
 import type { Connection } from "../../../provider/src/ssh/connection.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
@@ -144,6 +145,17 @@ for (const debian of sampled("trixie")) {
       );
       await ended;
       assert.equal(link.alive, false);
+    });
+
+    it("waits for a host behind it that turns connections away (MaxStartups)", async () => {
+      const [jump, busy] = [await startSshd(host), await startSshd(host, { config: "MaxStartups 1:100:1" })];
+      const idler = dial(busy.port, busy.host);
+      await new Promise((resolve) => idler.once("data", resolve));
+      setTimeout(() => idler.destroy(), 500);
+      const { port, hostKey } = to(busy);
+      await whoami(await open({ ...over(jump), port, hostKey }));
+      assert.match(await busy.log(), /drop connection.*maxstartups/i);
+      assert.equal(await jump.count("Connection from "), 1);
     });
 
     it("that forbids forwarding, or finds nothing behind it, is told", async () => {
