@@ -7,6 +7,25 @@ import { sampled } from "../support/sample.js";
 
 const servers = ["203.0.113.20"];
 
+interface Narrow {
+  is: string;
+  shell?: string;
+  /** Before the key in authorized_keys. */
+  key?: string;
+  /** For this user in sshd_config. */
+  sshd?: string;
+}
+const confined: Narrow = { is: "a restricted shell", shell: "/bin/rbash" };
+/** Users whose login runs no command of ours. */
+const narrow: Readonly<Record<string, Narrow>> = {
+  guest: { is: "a login shell that lets nobody in", shell: "/usr/sbin/nologin" },
+  pathless: { is: "a restricted shell that finds no command", shell: "/bin/rbash" },
+  copier: { is: "a forced command of the key", key: 'restrict,command="echo only backups here" ' },
+  mirror: { is: "a forced command that sends everything back", key: 'command="cat" ' },
+  forced: { is: "a ForceCommand of sshd", sshd: "ForceCommand echo only backups here" },
+  files: { is: "an account for SFTP only", sshd: "ForceCommand internal-sftp" },
+};
+
 for (const debian of sampled("trixie")) {
   describe(`logins on ${debian}`, () => {
     let host: Host;
@@ -15,8 +34,13 @@ for (const debian of sampled("trixie")) {
     before(async () => {
       host = await startHost(debian);
       await addAdministrator(host, "adminpassword");
-      await host.run(`useradd --create-home --shell /usr/sbin/nologin guest && echo 'guest:guestpassword' | chpasswd
-        cp -a /home/admin/.ssh /home/guest/.ssh && chown -R guest:guest /home/guest/.ssh`);
+      for (const [user, { shell = "/bin/sh", key = "", sshd = "" }] of Object.entries({ confined, ...narrow })) {
+        await host.run(`useradd --create-home --shell ${shell} ${user}
+          cp -a /home/admin/.ssh /home/${user}/.ssh && chown -R ${user}:${user} /home/${user}/.ssh
+          sed -i 's|^|${key}|' /home/${user}/.ssh/authorized_keys`);
+        if (sshd) await host.run(`printf '%s\n' 'Match User ${user}' '${sshd}' >>/etc/ssh/sshd_config`);
+      }
+      await host.run("echo 'PATH=$HOME/bin' >/home/pathless/.bashrc; pkill -HUP -o sshd");
       pristine = await files();
     });
     after(() => host.stop());
@@ -32,6 +56,20 @@ for (const debian of sampled("trixie")) {
 
     it("who is not root is told to become root", async () => {
       await assert.rejects(relay(admin()), /is not root.*\n.*become: true/s);
+    });
+
+    it("a refused login is tried once, however many resources wait for it", async () => {
+      const privateKey = await host.run("ssh-keygen -q -t ed25519 -N '' -f /tmp/other && cat /tmp/other");
+      const connection = { ...host.connection, privateKey };
+      const logins = async () => (await host.authLog()).split("Connection from ").length - 1;
+      const before = await logins();
+      const names = ["one", "two", "three"];
+      const all = names.map((name) => create(host, { kind: "RelayAcceptance", name }, { connection, servers }));
+      for (const each of await Promise.allSettled(all)) {
+        assert.equal(each.status, "rejected");
+        assert.match(String(each.reason), /the login was refused for user root.*not tried again/s);
+      }
+      assert.equal((await logins()) - before, 1);
     });
 
     it("become uses sudo without a password", async () => {
@@ -60,14 +98,21 @@ for (const debian of sampled("trixie")) {
       await resource.remove();
     });
 
-    it("a forced command and a restricted shell are named, and nothing is written", async () => {
-      await sudoers(host, "admin ALL=(root) NOPASSWD: ALL");
-      const keys = "/home/admin/.ssh/authorized_keys";
-      // Another connection than before: one that is open is kept.
-      await host.run(`sed -i 's|^|command="echo only backups here" |' ${keys}`);
-      await assert.rejects(relay({ ...admin(), become: true, perDialTimeout: 9 }), /no forced command.*/s);
-      await host.run(`sed -i 's|^command="[^"]*" ||' ${keys}`);
-      await assert.rejects(relay({ ...host.connection, user: "guest" }), /plain shell/);
+    it("a restricted shell that still finds sh and sudo is enough", async () => {
+      await sudoers(host, "confined ALL=(root) NOPASSWD: ALL");
+      const resource = await relay({ ...host.connection, user: "confined", become: true });
+      await resource.remove();
     });
+
+    for (const [user, { is }] of Object.entries(narrow)) {
+      it(`${is} is named, and nothing is written`, async () => {
+        for (const become of [{}, { become: true }]) {
+          await assert.rejects(
+            relay({ ...host.connection, user, ...become }),
+            /is not its answer.*must give a plain shell \(no forced command, no restricted shell\)/s,
+          );
+        }
+      });
+    }
   });
 }

@@ -23,7 +23,7 @@ import { check } from "../../provider/src/runtime/index.js";
 import { startHost, type Host } from "../support/host.js";
 import { create, type Resource } from "../support/resources.js";
 import { sampled } from "../support/sample.js";
-import { newKey } from "../support/sshd.js";
+import { newKey } from "../support/ssh-client.js";
 import { createStack } from "../support/stack.js";
 
 const command = resolve(__dirname, "../../provider/dist/cli/index.js");

@@ -201,10 +201,10 @@ function assertMessage(message: string, most: number): void {
 }
 
 /** What the host's shell reads, and what it makes of it. */
-function echoed(words: readonly string[], how: "%s" | "%b"): string[] {
+function echoed(words: readonly string[], how: "%s" | "%b", shell = "sh"): string[] {
   if (words.length === 0) return [];
   const input = script(`print() { printf '${how}\\0' "$@"; }`, [["print", ...words]]);
-  const { stdout, stderr } = spawnSync("sh", {
+  const { stdout, stderr } = spawnSync(shell, {
     input: Buffer.from(input, "latin1"),
     encoding: "latin1",
     env: {},
@@ -283,7 +283,7 @@ describe("any text", () => {
           assert.throws(() => quote(text), RangeError);
           return false;
         });
-        assert.deepEqual(echoed(bytes, "%s"), bytes);
+        for (const shell of ["dash", "bash"]) assert.deepEqual(echoed(bytes, "%s", shell), bytes);
       }),
       { numRuns: 10 },
     );

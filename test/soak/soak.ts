@@ -33,7 +33,8 @@ const parts: Readonly<Record<string, Suite>> = {
     title: "From the outside",
     what: "Connections, logins, secrets, grants, programs that are run by three shells, hostile arguments, hosts that lie.",
     files: [
-      ...["ssh", "logins", "shells", "secrets", "least-privilege", "observer", "liar", "hostile"].map(
+      ...["login", "host-key", "jump-host", "no-answer", "command", "sudo"].map((name) => `host/ssh/${name}`),
+      ...["logins", "shells", "secrets", "least-privilege", "observer", "liar", "hostile"].map(
         (name) => `host/${name}`,
       ),
       "property/hostile",
@@ -45,7 +46,7 @@ const parts: Readonly<Record<string, Suite>> = {
 const rest: Suite = {
   title: "All other tests on hosts",
   what: "The five resources, previews, the command, the examples: both Debians, where `npm test` takes one of them.",
-  files: readdirSync("test/host")
+  files: readdirSync("test/host", { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".test.ts") && name !== "cuts.test.ts")
     .map((name) => `host/${name.replace(/\.test\.ts$/, "")}`)
     .filter((name) => !Object.values(parts).some(({ files }) => files.includes(name))),

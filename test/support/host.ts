@@ -24,6 +24,8 @@ export interface HostOptions {
    * pam: Debian's stock passdb; system users alice and bob with the same passwords.
    */
   users?: "passwd-file" | "pam";
+  /** So many ports for servers of the test's own, reached where sshd is: `host.ports`. */
+  ports?: number;
 }
 
 /** What an SSH client needs. */
@@ -57,7 +59,9 @@ export async function startHost(debian: Debian, options: HostOptions = {}): Prom
   const name = `${owner}-${n}`;
   const address = `${network.prefix}.${FIRST_ADDRESS + ((n - 1) % (LAST_ADDRESS - FIRST_ADDRESS + 1))}`;
   const port = containers.local ? 22 : await freePort();
-  const host = new Host(debian, name, address, containers, engine);
+  const ports = await Promise.all(Array.from({ length: options.ports ?? 0 }, freePort));
+  const published = containers.local ? [] : [`${port}:22`, ...ports.map((each) => `${each}:${each}`)];
+  const host = new Host(debian, name, address, ports, containers, engine);
   running.add(host);
   await engine([
     ...["run", "--detach", "--name", name, "--label", `pulumi-dovecot-postfix=${owner}`, ...containers.runArgs],
@@ -66,7 +70,7 @@ export async function startHost(debian: Debian, options: HostOptions = {}): Prom
     ...["--dns", "127.0.0.1", "--tmpfs", "/run:rw,mode=755"],
     // sshd's PAM session; second addresses and packet loss for tests.
     ...["--cap-add", "AUDIT_WRITE", "--cap-add", "NET_ADMIN"],
-    ...(containers.local ? [] : ["--publish", `127.0.0.1:${port}:22`]),
+    ...published.flatMap((each) => ["--publish", `127.0.0.1:${each}`]),
     ...["--env", `MAILHOST_USERS=${options.users ?? "passwd-file"}`],
     ...["--env", `MAILHOST_AUTHORIZED_KEY=${key.publicKey}`],
     from,
@@ -97,6 +101,7 @@ export class Host {
     readonly name: string,
     /** In the network of all hosts. */
     readonly address: string,
+    readonly ports: number[],
     private readonly containers: Containers,
     private readonly engine: (args: string[]) => Promise<string>,
   ) {}

@@ -1,124 +1,95 @@
-// A throwaway OpenSSH server on loopback, with its own keys, configuration and, where it is root's, its own users.
-import { execFileSync, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { userInfo } from "node:os";
-import { join } from "node:path";
+// OpenSSH servers of a Debian: any number of them in one throwaway host, each with its own keys, configuration and log.
+import { type Debian, type Host, startHost } from "./host.js";
 
 export interface Sshd {
+  /** Where it is reached. */
+  readonly host: string;
   readonly port: number;
-  /** The public key lines of its host keys, by type: ed25519, ecdsa, rsa. */
+  /** The public key lines of its host keys, by type: ed25519, ecdsa, rsa; and what ssh-keygen -l prints of them. */
   readonly hostKeys: Readonly<Record<string, string>>;
+  readonly fingerprints: Readonly<Record<string, string>>;
   readonly pid: number;
   /** What it has logged so far. */
-  log(): string;
-  stop(): Promise<void>;
+  log(): Promise<string>;
+  /** How often it has logged this. */
+  count(text: string): Promise<number>;
 }
 
-/** Has the login password below, and whatever `sudoers` says, on a server that is started with `ownUsers`. */
+/** Not root, with this password for login and sudo. */
 export const TESTER = "tester";
 export const TESTER_PASSWORD = "Right horse 9";
-const TESTER_SHADOW =
-  "$6$wdCWe1eSlXJCvHey$bCAinFIRtplB8ehBHBTL3Ob8FCv7mlpWyRetIs05gYBr6jgTbVfGFVkCLnTjWb6.vL.VY.dM7.kQnLvAZQJHR/";
+
+const MOST_SERVERS = 24;
+const home = "/srv/sshd";
+
+/** A host for servers. @param keys public keys that may log in to each of them, as any user */
+export async function startSshHost(debian: Debian, keys: readonly string[]): Promise<Host> {
+  const host = await startHost(debian, { ports: MOST_SERVERS });
+  // A wrong password costs 2 s, which are nothing to us.
+  await host.run(
+    `useradd --create-home --shell /bin/sh ${TESTER} && echo '${TESTER}:${TESTER_PASSWORD}' | chpasswd
+    sed -i 's/pam_unix.so/& nodelay/' /etc/pam.d/common-auth
+    mkdir ${home} && cat >${home}/authorized_keys`,
+    { input: keys.join("") },
+  );
+  return host;
+}
 
 /**
- * @param directory an empty place of the test's
- * @param options.config lines of sshd_config(5)
- * @param options.hostKeyTypes ed25519 alone where it is left out: an RSA key takes seconds to make
- * @param options.authorized public keys that may log in, as any user
- * @param options.ownUsers the server sees its own passwd, shadow and sudoers, in a mount namespace of its own (needs root)
+ * @param options.config lines of sshd_config(5), before the others: the first value counts
+ * @param options.hostKeyTypes ed25519 alone where it is left out: an RSA key takes a second to make
+ * @param options.port one of `host.ports`; the next that is free where it is left out
  */
 export async function startSshd(
-  directory: string,
-  options: {
-    config?: string;
-    authorized?: string;
-    hostKeyTypes?: readonly string[];
-    port?: number;
-    ownUsers?: { sudoers: string };
-  } = {},
+  host: Host,
+  options: { config?: string; hostKeyTypes?: readonly string[]; port?: number } = {},
 ): Promise<Sshd> {
-  mkdirSync(directory, { recursive: true });
-  const at = (name: string): string => join(directory, name);
+  const port = options.port ?? nextPort(host);
+  const at = `${home}/${port}`;
   const types = options.hostKeyTypes ?? ["ed25519"];
-  for (const type of types) newKey(at(`host_${type}`), type);
-  writeFileSync(at("authorized_keys"), options.authorized ?? "");
-  const port = options.port ?? (await freePort());
-  writeFileSync(
-    at("sshd_config"),
-    [
-      options.config ?? "", // the first value counts
-      `Port ${port}`,
-      "ListenAddress 127.0.0.1",
-      ...types.map((type) => `HostKey ${at(`host_${type}`)}`),
-      `AuthorizedKeysFile ${at("authorized_keys")}`,
-      "StrictModes no",
-      `UsePAM ${options.ownUsers ? "yes" : "no"}`,
-      "PasswordAuthentication no",
-      "KbdInteractiveAuthentication no",
-      "PidFile none",
-      "LogLevel VERBOSE",
-      "",
-    ].join("\n"),
+  const config = [
+    options.config ?? "",
+    `Port ${port}`,
+    ...types.map((type) => `HostKey ${at}/host_${type}`),
+    `AuthorizedKeysFile ${home}/authorized_keys`,
+    "StrictModes no",
+    "UsePAM yes",
+    "PasswordAuthentication no",
+    "KbdInteractiveAuthentication no",
+    `PidFile ${at}/pid`,
+    "LogLevel VERBOSE",
+    // Logins that fail on purpose would have the next ones turned away; new in OpenSSH 9.8.
+    ...(host.debian === "bookworm" ? [] : ["PerSourcePenalties no"]),
+    "",
+  ];
+  const printed = await host.run(
+    `mkdir ${at} && cat >${at}/sshd_config
+    for type in ${types.join(" ")}; do ssh-keygen -q -t $type -N '' -C '' -f ${at}/host_$type || exit 1; done
+    /usr/sbin/sshd -E ${at}/log -f ${at}/sshd_config || { cat ${at}/log >&2; exit 1; }
+    tries=0
+    until [ -s ${at}/pid ] && grep -q 'Server listening' ${at}/log; do
+      sleep 0.01; tries=$((tries + 1)); [ $tries -lt 500 ] || { cat ${at}/log >&2; exit 1; }
+    done
+    cat ${at}/pid
+    for type in ${types.join(" ")}; do cat ${at}/host_$type.pub; ssh-keygen -lf ${at}/host_$type.pub; done`,
+    { input: config.join("\n") },
   );
-  if (userInfo().uid === 0) mkdirSync("/run/sshd", { recursive: true });
-
-  const sshd = ["/usr/sbin/sshd", "-D", "-e", "-f", at("sshd_config")];
-  const [program = "", ...args] = options.ownUsers ? withOwnUsers(directory, options.ownUsers.sudoers, sshd) : sshd;
-  const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
-  const ended = new Promise<void>((resolve) =>
-    child.once("close", () => {
-      resolve();
-    }),
-  );
-  let log = "";
-  await new Promise<void>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", () => {
-      reject(new Error(`sshd ended: ${log}`));
-    });
-    child.stderr.on("data", (chunk: Buffer) => {
-      log += chunk.toString("latin1");
-      if (log.includes("Server listening on")) resolve();
-    });
-  });
+  const [pid = "", ...lines] = printed.trimEnd().split("\n");
+  const log = (): Promise<string> => host.read(`${at}/log`);
   return {
+    host: host.connection.host,
     port,
-    pid: child.pid ?? 0,
-    hostKeys: Object.fromEntries(types.map((type) => [type, readFileSync(at(`host_${type}.pub`), "utf8").trim()])),
-    log: () => log,
-    stop: async () => {
-      child.kill();
-      // Its sessions hold the log's pipe open: they end when their clients do.
-      child.stderr.destroy();
-      await ended;
-    },
+    pid: Number(pid),
+    hostKeys: Object.fromEntries(types.map((type, n) => [type, lines[2 * n]?.trim() ?? ""])),
+    fingerprints: Object.fromEntries(types.map((type, n) => [type, lines[2 * n + 1]?.split(" ")[1] ?? ""])),
+    log,
+    count: async (text) => (await log()).split(text).length - 1,
   };
 }
 
-/** Makes a key pair in `path` and `path`.pub. */
-export function newKey(path: string, type: string, passphrase = ""): void {
-  execFileSync("ssh-keygen", ["-q", "-t", type, "-N", passphrase, "-C", "", "-f", path]);
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
+/** A port of the host on which nothing listens. */
+export function nextPort(host: Host): number {
+  const port = host.ports.pop();
+  if (port === undefined) throw new Error(`more than ${MOST_SERVERS} servers in one host`);
   return port;
-}
-
-function withOwnUsers(directory: string, sudoers: string, sshd: readonly string[]): string[] {
-  const at = (name: string): string => join(directory, name);
-  mkdirSync(at("home"), { recursive: true, mode: 0o777 });
-  for (const name of ["passwd", "shadow"]) copyFileSync(join("/etc", name), at(name));
-  writeFileSync(at("passwd"), `${TESTER}:x:30001:30001::${at("home")}:/bin/sh\n`, { flag: "a" });
-  writeFileSync(at("shadow"), `${TESTER}:${TESTER_SHADOW}:19000:0:99999:7:::\n`, { flag: "a" });
-  writeFileSync(at("sudoers"), `Defaults lecture=never\n${sudoers}\n`, { mode: 0o440 });
-  const mounts = ["passwd", "shadow", "sudoers"].map(
-    (name) => `{ test ! -e /etc/${name} || mount --bind '${at(name)}' /etc/${name}; } &&`,
-  );
-  return ["unshare", "-m", "sh", "-c", `${mounts.join(" ")} exec "$@"`, "sh", ...sshd];
 }

@@ -4,12 +4,10 @@ import { homedir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
 import { run } from "./command.mjs";
 
-/** By program: the package that has it. sshd and sudo are for the tests of SSH connections, against servers of their own. */
+/** By program: the package that has it. */
 const packages = new Map([
   ["/usr/bin/shellcheck", "shellcheck"],
-  ["/usr/sbin/sshd", "openssh-server"],
   ["/usr/bin/ssh-agent", "openssh-client"],
-  ["/usr/bin/sudo", "sudo"],
   // A program for the host is read by three shells; dash and bash are in each Debian.
   ["/usr/bin/busybox", "busybox"],
   // The script of examples/.github has it on GitHub's machines.

@@ -110,6 +110,7 @@ export function login(to: Settings, ways: readonly Step[], exhausted: () => void
           cure:
             `Check that the key stands in ~${to.user}/.ssh/authorized_keys on the host and that its sshd_config lets ${to.user} in ` +
             `(PermitRootLogin, AllowUsers, PubkeyAuthentication, PasswordAuthentication); sshd's log there tells the reason. ` +
+            (to.user === "root" ? "Where root may not, set user to one that may log in and become: true. " : "") +
             `It was not tried again, so as not to be banned.`,
         },
       ),

@@ -12,7 +12,8 @@ export interface Link {
    * Runs `command` (fixed text) with `input` on stdin (latin1: one character a byte) and returns what it printed (latin1) and how
    * it ended.
    * @throws SshError `timeout` when `timeoutMs` have passed (the channel is closed; the command may run on), `output` when stdout
-   * and stderr together exceed `maxBytes`, `disconnected` when the link dies, `forbidden` when the server runs no commands
+   * and stderr together exceed `maxBytes`, `disconnected` when the link dies or sshd does not tell how the command ended,
+   * `forbidden` when the server runs no commands
    */
   run(command: string, input: string, limits: Limits): Promise<Ran>;
   /**
@@ -147,8 +148,6 @@ class OpenLink implements Link {
       const stdout: Buffer[] = [];
       const stderr: Buffer[] = [];
       let bytes = 0;
-      let code: number | null = null;
-      let signal: string | null = null;
       const give = (error: SshError): void => {
         clearTimeout(timer);
         // What still arrives is thrown away: a closed channel goes on delivering until the server has agreed.
@@ -172,17 +171,18 @@ class OpenLink implements Link {
       channel.on("data", collect(stdout));
       channel.on("data", (chunk: Buffer) => limits.heard?.(chunk.toString("latin1")));
       channel.stderr.on("data", collect(stderr));
-      channel.on("exit", (status: number | null, name?: string) => {
-        code = status;
-        signal = name ?? null;
-      });
-      channel.on("close", () => {
+      // Not "exit": that comes before we can listen where the whole answer arrives in one piece.
+      channel.on("close", (code?: number | null, signal?: string) => {
         clearTimeout(timer);
+        if (code === undefined) {
+          give(new SshError("disconnected", this.label, "sshd ended a command without telling how it went"));
+          return;
+        }
         resolve({
           stdout: Buffer.concat(stdout).toString("latin1"),
           stderr: Buffer.concat(stderr).toString("latin1"),
           code,
-          signal,
+          signal: signal ?? null,
         });
       });
       channel.end(Buffer.from(input, "latin1"));
