@@ -1,6 +1,6 @@
 // A link that can be cut: toxiproxy between this machine and a port, by its HTTP API.
 import { spawn } from "node:child_process";
-import { freePort } from "./sshd.js";
+import { freePort } from "./host.js";
 
 type Direction = "upstream" | "downstream";
 
