@@ -24,6 +24,8 @@ const listeners = {
   2502: { says: "554 5.7.1 Go away", why: "refuses to greet" },
 } as const;
 const nobody = 2503;
+/** Takes the connection, and does not greet. */
+const silence = 2504;
 
 for (const debian of ["bookworm", "trixie"] as const) {
   describe(`OutboundRelay on ${debian}`, () => {
@@ -47,6 +49,9 @@ function promises(debian: Debian): void {
         `setsid socat TCP-LISTEN:${port},fork,reuseaddr "SYSTEM:${answer}" </dev/null >/dev/null 2>&1 &`,
       );
     }
+    await server.run(
+      `setsid socat TCP-LISTEN:${silence},fork,reuseaddr "SYSTEM:sleep 60" </dev/null >/dev/null 2>&1 &`,
+    );
   });
   afterEach(() => Promise.all([reset(host), reset(server)]));
   after(() => Promise.all([host.stop(), server.stop()]));
@@ -86,6 +91,23 @@ function promises(debian: Debian): void {
       await configure(host, "postconf -X sender_dependent_relayhost_maps");
       assert.deepEqual(await resource.drift(), []);
     });
+  });
+
+  it("a link to the host that ends while the new server is asked is not blamed on the new server", async () => {
+    const before = await postfixFiles(host);
+    const silent = { ...args, port: silence, connection: { ...host.connection, perDialTimeout: 9 } };
+    const asking = create(host, { kind }, silent);
+    const ended = assert.rejects(asking, (error: Error) => {
+      assert.match(error.message, /^root@.*: the connection (ended|broke)/);
+      return !error.message.includes(`port ${silence}`);
+    });
+    // Of the session that has a connection to the new server.
+    await host.run(
+      `until session=$(ss -Htnp dst ${server.address}:${silence} | grep -o 'pid=[0-9]*'); do sleep 0.1; done
+       kill -9 $(echo "$session" | sed 's/pid=//')`,
+    );
+    await ended;
+    assert.deepEqual(await postfixFiles(host), before);
   });
 
   it("says that Postfix's own mail comes from another address than the question", async () => {

@@ -30,7 +30,10 @@ export interface Reply {
 const limitMs = 10_000;
 const quitMs = 1_000;
 
-/** The replies as far as the dialogue went: the last one is the RCPT's, or the one at which it ended. */
+/**
+ * The replies as far as the dialogue went: the last one is the RCPT's, or the one at which it ended.
+ * @throws SshError `disconnected` when it is the link to the host that ended
+ */
 export async function ask(link: Link, shell: Shell, question: Question): Promise<Reply[]> {
   let stream: Duplex;
   try {
@@ -38,12 +41,15 @@ export async function ask(link: Link, shell: Shell, question: Question): Promise
   } catch (error) {
     if (!(error instanceof SshError)) throw error;
     if (error.kind === "forbidden") return askWithTools(link, shell, question);
+    if (error.kind === "disconnected") throw error;
     return [{ step: "connect", code: 0, text: `no connection from the host to port ${question.port}` }];
   }
   // Refused recipients and strange commands are counted by the new server, so one dialogue, and a polite end.
   const timer = setTimeout(() => stream.destroy(), limitMs);
   try {
-    return await converse(stream, question);
+    const replies = await converse(stream, question);
+    if (link.alive) return replies;
+    throw new SshError("disconnected", link.label, "the connection ended while the host asked the new server");
   } finally {
     clearTimeout(timer);
     stream.destroy();
