@@ -43,7 +43,11 @@ export async function cuts(debians: readonly Debian[], stride: number): Promise<
   const made: Cut[] = [];
   const lost = (
     await Promise.all(
-      debians.flatMap((debian) => Array.from({ length: PATIENTS }, (_, n) => patient(debian, n, stride, made))),
+      debians.flatMap((debian) =>
+        Array.from({ length: PATIENTS }, (_, n) =>
+          patient(debian, n, stride, made).catch((error: unknown) => [`${debian}, with no cut: ${String(error)}`]),
+        ),
+      ),
     )
   ).flat();
   const cutsMade = made.filter(({ kind }) => kind !== "slices").length;
