@@ -91,8 +91,11 @@ for (const debian of sampled("trixie")) {
     const environment = (name: string) => ({
       ...{ GIVEN: name, XDG_CACHE_HOME: join(directory, "cache"), TMPDIR: join(directory, "tmp") },
     });
-    const cli = (name: string, ...args: string[]) =>
-      pulumi(args, { cwd: join(directory, "program"), state: join(directory, "pulumi"), env: environment(name) });
+    const cli = (name: string, args: string[], env: Record<string, string> = {}) =>
+      pulumi(args, {
+        ...{ cwd: join(directory, "program"), state: join(directory, "pulumi") },
+        env: { ...environment(name), ...env },
+      });
     const plan = (name: string, ...args: string[]) =>
       planCommand(args, { cwd: join(directory, "program"), state: join(directory, "pulumi"), env: environment(name) });
 
@@ -116,18 +119,23 @@ for (const debian of sampled("trixie")) {
       const watch = await watchProcesses(host, marks);
       let hash = "";
       try {
-        said(await cli("first", "stack", "init", "test"));
+        said(await cli("first", ["stack", "init", "test"]));
         const [errors, first] = await Promise.all([refusals(), plan("first", "--format", "json")]);
         printed.push(...errors);
         said(first);
 
-        const trace = join(directory, "trace");
-        const up = await cli("first", "up", ...quickly, "--json", "--debug", "--tracing", `file:${trace}`);
+        const [trace, grpc] = [join(directory, "trace"), join(directory, "grpc")];
+        const verbose = ["--json", "--debug", "--tracing", `file:${trace}`];
+        const up = await cli("first", ["up", ...quickly, ...verbose], { PULUMI_DEBUG_GRPC: grpc });
         assert.equal(up.code, 0, up.stdout);
         printed.push(up.stderr, withoutSdk(up.stdout));
-        // What README tells of the engine: otherwise correct it there.
-        assert.ok([up.stdout, readFileSync(trace, "latin1")].every((text) => text.includes(password)));
-        rmSync(trace);
+        // What SECURITY.md and README tell of Pulumi: otherwise correct it there.
+        const pulumis = [up.stdout, ...[trace, grpc].map((file) => readFileSync(file, "latin1"))];
+        assert.deepEqual(
+          pulumis.map((text) => text.includes(password)),
+          [true, true, true],
+        );
+        for (const file of [trace, grpc]) rmSync(file);
         hash = /vmadmin:(\S+?)(:|$)/m.exec(await host.read(masters[0] ?? ""))?.[1] ?? "";
         assert.match(hash, /^\{SHA512-CRYPT\}\$6\$/);
         const mode = await host.run(`stat -c '%a %U %G' ${masters.join(" ")}`);
@@ -136,14 +144,14 @@ for (const debian of sampled("trixie")) {
         assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", alice));
 
         await host.run("sed -i 's| 203.0.113.20/32||' /etc/postfix/main.cf");
-        said(await cli("first", "refresh", ...quickly));
+        said(await cli("first", ["refresh", ...quickly]));
         const whole = join(directory, "whole.md");
         const looks = await Promise.all([
-          cli("second", "preview", "--diff"),
-          cli("refused", "preview", "--diff"),
+          cli("second", ["preview", "--diff"]),
+          cli("refused", ["preview", "--diff"]),
           plan("second", "--format", "markdown", "--max-length", "65536", "--whole", whole),
           plan("first", "--destroy"),
-          cli("first", "stack", "output", "--json"),
+          cli("first", ["stack", "output", "--json"]),
         ]);
         for (const one of looks) said(one);
         assert.match(looks[1].stderr, /stores the password in the clear/);
@@ -152,13 +160,13 @@ for (const debian of sampled("trixie")) {
         assert.deepEqual(await filesHolding(host, [...marks, hash]), masters);
 
         await host.run("echo 'no_such_setting = yes' >>/etc/dovecot/dovecot.conf");
-        const failed = await cli("second", "up", ...quickly);
+        const failed = await cli("second", ["up", ...quickly]);
         await host.run("sed -i '$d' /etc/dovecot/dovecot.conf");
         assert.match(failed.stdout, /no_such_setting/);
         said(failed);
         assert.deepEqual(await filesHolding(host, [...marks, hash]), masters);
       } finally {
-        said(await cli("first", "destroy", ...quickly));
+        said(await cli("first", ["destroy", ...quickly]));
       }
       const found = await watch.stop([hash]);
 
