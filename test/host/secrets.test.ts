@@ -106,7 +106,7 @@ for (const debian of sampled("trixie")) {
     }
 
     it("turn up nowhere: not in what is printed or stored, nor in any process, log or file", async function () {
-      this.timeout(240_000);
+      this.timeout(480_000);
       const before = await kept(host);
       given("first", ["203.0.113.20"]);
       given("second", ["203.0.113.22"], passwordHash.replace("xxx", "yyy"));
