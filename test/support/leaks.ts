@@ -37,7 +37,7 @@ export async function watchProcesses(host: Host, marks: readonly string[]): Prom
   const timer = setInterval(() => {
     rounds++;
     for (const text of ofAllProcesses("cmdline")) seen.add(text);
-  }, 100);
+  }, 100).unref();
   return {
     stop: async (made = []) => {
       clearInterval(timer);
