@@ -110,7 +110,7 @@ for (const debian of sampled("trixie")) {
       const before = await kept(host);
       given("first", ["203.0.113.20"]);
       given("second", ["203.0.113.22"], passwordHash.replace("xxx", "yyy"));
-      given("refused", ["0.0.0.0/0"], `{PLAIN}${wrong}`);
+      given("refused", ["203.0.113.20"], `{PLAIN}${wrong}`);
       const own = ["first", "refused", "second"].map((name) => `./program/${name}.json`);
       const printed: string[] = [];
       const said = ({ stdout, stderr }: { stdout: string; stderr: string }) => printed.push(stdout, stderr);
