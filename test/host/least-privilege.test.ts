@@ -34,13 +34,25 @@ for (const debian of sampled("trixie")) {
       const line = await logged(source, new RegExp(`user=<bob@.*rip=(${claimed.replaceAll(".", "\\.")}|${real}),`));
       return /rip=([^,]+)/.exec(line)?.[1] ?? "";
     }
-    const xclient = async (client: Host) => (await ehlo({ at: client }, source.address, 25)).includes("XCLIENT");
+    /** Over IMAP without TLS: whether a password is taken. */
+    const inTheClear = async (client: Host) =>
+      !(
+        await client.dialogue({ host: source.address, port: 143 }, (dialogue) => dialogue.expect(/^\* OK.*/m))
+      ).includes("LOGINDISABLED");
+    const xclient = async (client: Host, port: number) =>
+      (await ehlo({ at: client }, source.address, port)).includes("XCLIENT");
     const relays = async (client: Host) =>
       (await send({ at: client }, source.address, { to: "someone@example.org" })).startsWith("250");
     const reads = (client: Host, service: Service) => login({ client, to: source.address }, service, [...master]);
+    /** The same user, who names the mailbox in another place. */
+    const readsAs = (client: Host, service: Service) =>
+      login({ client, to: source.address }, service, ["vmadmin", password], { as: "alice@example.com" });
+    const alice = (client: Host, service: Service) =>
+      login({ client, to: source.address }, service, ["alice@example.com", "alicepassword"]);
 
     it("is what was granted, to whom it was granted, and is dead after destroy", async function () {
       this.timeout(120_000);
+      const hosts = [proxy, next, stranger];
       const pristine = await source.files();
       const all = await Promise.all([
         create(source, { kind: "DovecotProxyTrust" }, { proxies: [proxy.address] }),
@@ -52,25 +64,38 @@ for (const debian of sampled("trixie")) {
       assert.equal(await believed(proxy, "198.51.100.7"), "198.51.100.7");
       assert.equal(await believed(next, "198.51.100.8"), next.address);
       assert.equal(await believed(stranger, "198.51.100.9"), stranger.address);
+      assert.deepEqual(await each(hosts, inTheClear), [true, false, false]);
 
-      assert.deepEqual(await Promise.all([proxy, next, stranger].map(xclient)), [true, false, false]);
-      assert.deepEqual(await Promise.all([proxy, next, stranger].map(relays)), [false, true, false]);
+      for (const port of [25, 587]) {
+        assert.deepEqual(await each(hosts, (host) => xclient(host, port)), [true, false, false]);
+      }
+      assert.deepEqual(await each(hosts, relays), [false, true, false]);
 
-      assert.deepEqual(await Promise.all([next, proxy, stranger].map((from) => reads(from, "imap"))), [
-        true,
-        false,
-        false,
+      // What is refused is counted against an address, and answered later each time: all at once.
+      const [imap, sieve, imapAs, ...refused] = await Promise.all([
+        ...[reads(next, "imap"), reads(next, "sieve"), readsAs(next, "imap")],
+        ...[reads(next, "submission"), readsAs(next, "submission"), reads(next, "pop3"), readsAs(next, "pop3")],
+        ...[proxy, stranger].flatMap((host) => [reads(host, "imap"), reads(host, "sieve"), readsAs(host, "imap")]),
       ]);
-      assert.equal(await reads(next, "sieve"), true);
-      assert.equal(await reads(next, "submission"), false);
+      assert.deepEqual([imap, sieve, imapAs], [true, true, true]);
+      assert.deepEqual(refused, Array<boolean>(10).fill(false));
+      // Not for want of the service.
+      assert.deepEqual(await each(["submission", "pop3"] as const, (service) => alice(proxy, service)), [true, true]);
 
       await Promise.all(all.map((resource) => resource.remove()));
       assert.equal(await believed(proxy, "198.51.100.10"), proxy.address);
-      assert.equal(await xclient(proxy), false);
-      assert.equal(await relays(next), false);
-      assert.equal(await reads(next, "imap"), false);
+      assert.deepEqual(await each(hosts, inTheClear), [false, false, false]);
+      assert.deepEqual(await each(hosts, (host) => xclient(host, 25)), [false, false, false]);
+      assert.deepEqual(await each(hosts, relays), [false, false, false]);
+      assert.deepEqual(await Promise.all([reads(next, "imap"), reads(next, "sieve"), readsAs(next, "imap")]), [
+        false,
+        false,
+        false,
+      ]);
       // Refused recipients and logins leave their traces with Postfix and Dovecot, not in their configuration.
       assert.deepEqual(await source.files(), pristine);
     });
   });
 }
+
+const each = <T, R>(all: readonly T[], ask: (one: T) => Promise<R>): Promise<R[]> => Promise.all(all.map(ask));

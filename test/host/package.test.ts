@@ -96,6 +96,10 @@ describe("the package", () => {
     );
   });
 
+  it("is published for everyone, with a statement of where it was built", () => {
+    assert.deepEqual(manifest().publishConfig, { access: "public", provenance: true });
+  });
+
   it("carries the repository's README and LICENSE, and runs nothing when it is installed", () => {
     for (const name of ["README.md", "LICENSE"]) {
       assert.equal(readFileSync(join(root, "provider", name), "utf8"), readFileSync(join(root, name), "utf8"));
@@ -178,6 +182,7 @@ interface Manifest {
   main: string;
   types: string;
   scripts?: Record<string, string>;
+  publishConfig?: Record<string, unknown>;
   bin?: Record<string, string>;
   exports: Record<string, string | Record<string, string>>;
 }

@@ -1,13 +1,12 @@
 // `npx pulumi-dovecot-postfix plan`, as a user runs it in the directory of a program.
 import { strict as assert } from "node:assert";
-import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { planSchema } from "pulumi-dovecot-postfix/plan";
 import { startHost, type Host } from "../support/host.js";
 import { sampled } from "../support/sample.js";
-import { pulumi } from "../support/stack.js";
+import { planCommand, pulumi } from "../support/stack.js";
 
 const root = resolve(__dirname, "../..");
 const program = `
@@ -26,7 +25,6 @@ for (const debian of sampled("bookworm")) {
     /** Which of them the program names. */
     let named: Host;
     let directory: string;
-    let bin: string;
     let pristine: Map<string, string>;
 
     before(async () => {
@@ -35,8 +33,6 @@ for (const debian of sampled("bookworm")) {
       // Dovecot 2.4 writes one when it starts, and removes it.
       await host.run("while ls /run/dovecot/*.binary.* >/dev/null 2>&1; do sleep 0.05; done");
       pristine = await host.files();
-      const { ensureEngine } = await import("../support/engine.mjs");
-      ({ bin } = await ensureEngine(console.error));
       directory = mkdtempSync(join(tmpdir(), "plan-command-"));
       for (const one of ["program", "state", "elsewhere"]) mkdirSync(join(directory, one));
       symlinkSync(join(root, "node_modules"), join(directory, "program/node_modules"));
@@ -56,23 +52,8 @@ for (const debian of sampled("bookworm")) {
     });
     const cli = (what: string, args: string[]) =>
       pulumi(args, { cwd: join(directory, "program"), state: join(directory, "state"), env: environment(what) });
-    const plan = (what: string, ...args: string[]): Promise<{ stdout: string; stderr: string; code: number }> => {
-      const env = {
-        ...process.env,
-        ...environment(what),
-        PATH: [bin, process.env["PATH"]].filter(Boolean).join(delimiter),
-        PULUMI_HOME: join(directory, "state/home"),
-        PULUMI_BACKEND_URL: `file://${join(directory, "state/state")}`,
-        PULUMI_CONFIG_PASSPHRASE: "test",
-        PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-      };
-      const command = [join(root, "node_modules/pulumi-dovecot-postfix/dist/cli/index.js"), "plan", ...args];
-      return new Promise((done) => {
-        execFile(process.execPath, command, { cwd: join(directory, "program"), env }, (error, stdout, stderr) => {
-          done({ stdout, stderr, code: error ? Number(error.code) : 0 });
-        });
-      });
-    };
+    const plan = (what: string, ...args: string[]) =>
+      planCommand(args, { cwd: join(directory, "program"), state: join(directory, "state"), env: environment(what) });
 
     it("shows what an `up` will do, writes nothing, and tells by its exit code that something changes", async () => {
       const { stdout, stderr, code } = await plan("all", "--exit-code");

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sums } from "../support/tally.js";
 import type { Section } from "./report.js";
 
 export interface Suite {
@@ -31,7 +32,7 @@ export async function suite({ title, what, files: names, runs }: Suite): Promise
   const files = names.map((name) => `test/${name}.test.ts`);
   const directory = mkdtempSync(join(tmpdir(), "soak-"));
   const output = join(directory, "told.json");
-  const tally = join(directory, "cases");
+  const tally = join(directory, "tally");
   const args = ["--no-config", "--node-option", "import=tsx", "--require", "test/support/seed.ts"];
   const how = ["--timeout", "3600000", "--reporter", "json", "--reporter-option", `output=${output}`];
   const env = { ...process.env, SOAK: "1", FC_TALLY: tally, ...(runs !== undefined && { FC_RUNS: String(runs) }) };
@@ -44,16 +45,14 @@ export async function suite({ title, what, files: names, runs }: Suite): Promise
     if (status !== 0 && failures.length === 0) failures.push(`mocha ended with status ${status ?? "none"}`);
     const skipped = told.pending.map(({ fullTitle }) => fullTitle);
     const tests = told.tests.filter(({ fullTitle }) => !skipped.includes(fullTitle));
-    const cases = readFileSync(tally, { encoding: "utf8", flag: "a+" })
-      .split("\n")
-      .reduce((sum, line) => sum + Number(line), 0);
+    const counted = sums(readFileSync(tally, { encoding: "utf8", flag: "a+" }));
     const rows = files.map((file) => [file, tests.filter((test) => test.file.endsWith(file)).length]);
     for (const file of files) {
       if (!tests.some((test) => test.file.endsWith(file))) failures.push(`${file}: not one test was run`);
     }
     return {
       ...{ title, what, failures, skipped, head: ["file", "tests"], count: tests.length },
-      rows: cases > 0 ? [...rows, ["generated cases", cases]] : rows,
+      rows: [...rows, ...counted],
     };
   } finally {
     rmSync(directory, { recursive: true, force: true });

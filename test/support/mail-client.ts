@@ -45,7 +45,7 @@ const protocols: Record<Service, Protocol> = {
 
 /**
  * Logs in with SASL PLAIN over TLS and, where it is accepted, takes the steps. Resolves to whether it was.
- * `first`: lines sent before, each with what answers it.
+ * `first`: lines sent before, each with what answers it. `as`: whose mailbox, where it is not in the login (RFC 4616's authzid).
  */
 export async function login(
   { client, to, from }: Visit,
@@ -53,8 +53,13 @@ export async function login(
   [user, password]: readonly [string, string],
   {
     first = [],
+    as = "",
     then,
-  }: { first?: readonly (readonly [string, RegExp])[]; then?: (dialogue: Dialogue) => Promise<void> } = {},
+  }: {
+    first?: readonly (readonly [string, RegExp])[];
+    as?: string;
+    then?: (dialogue: Dialogue) => Promise<void>;
+  } = {},
 ): Promise<boolean> {
   const { port, tls, greeting, plain, answer, accepted } = protocols[service];
   const target = { host: to, port, tls, ...(from !== undefined && { from }) };
@@ -65,7 +70,7 @@ export async function login(
       await dialogue.send(line);
       await dialogue.expect(reply);
     }
-    await dialogue.send(plain(Buffer.from(`\0${user}\0${password}`).toString("base64")));
+    await dialogue.send(plain(Buffer.from(`${as}\0${user}\0${password}`).toString("base64")));
     const ok = accepted.test(await dialogue.expect(answer));
     if (ok) await then?.(dialogue);
     return ok;

@@ -103,21 +103,29 @@ export interface CommandOptions {
   env?: Record<string, string>;
 }
 
+type Ended = Promise<{ stdout: string; stderr: string; code: number }>;
+
 /** Runs the CLI on a program directory; a failure is a `code` other than 0, not an exception. */
-export async function pulumi(
-  args: string[],
-  { cwd, state, env }: CommandOptions,
-): Promise<{ stdout: string; stderr: string; code: number }> {
+export const pulumi = (args: string[], options: CommandOptions): Ended =>
+  command("pulumi", [...args, "--non-interactive", "--color", "never"], options);
+
+/** Runs `pulumi-dovecot-postfix plan` in the same way. */
+export function planCommand(args: string[], options: CommandOptions): Ended {
+  const file = join(__dirname, "../../node_modules/pulumi-dovecot-postfix/dist/cli/index.js");
+  return command(process.execPath, [file, "plan", ...args], options);
+}
+
+async function command(file: string, args: string[], { cwd, state, env }: CommandOptions): Ended {
   const engine = await theEngine();
   const directory = state ?? states.get(cwd) ?? temporaryDirectory();
   if (state === undefined) states.set(cwd, directory);
   const environment = { ...process.env, ...isolated(directory, engine), ...env };
   const options = { cwd, env: environment, maxBuffer: Infinity };
   return new Promise((resolve, reject) => {
-    execFile("pulumi", [...args, "--non-interactive", "--color", "never"], options, (error, stdout, stderr) => {
+    execFile(file, args, options, (error, stdout, stderr) => {
       if (error === null) resolve({ stdout, stderr, code: 0 });
       else if (typeof error.code === "number") resolve({ stdout, stderr, code: error.code });
-      else reject(new Error(`pulumi ${args.join(" ")}: ${error.message}\n${stdout}${stderr}`, { cause: error }));
+      else reject(new Error(`${file} ${args.join(" ")}: ${error.message}\n${stdout}${stderr}`, { cause: error }));
     });
   });
 }
