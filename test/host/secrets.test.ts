@@ -12,7 +12,7 @@ import { filesHolding, linesOfKey, watchProcesses } from "../support/leaks.js";
 import { login } from "../support/mail-client.js";
 import { create, listening } from "../support/resources.js";
 import { sampled, soaking } from "../support/sample.js";
-import { newKey } from "../support/sshd.js";
+import { newKey } from "../support/ssh-client.js";
 import { planCommand, pulumi } from "../support/stack.js";
 
 /** Nobody else on this machine has it. */
