@@ -28,6 +28,7 @@ import {
   withProperties,
 } from "../support/hostile.js";
 import { hash, paths, planned, snapshotOf, type Dialect } from "../support/paper-host.js";
+import { processorMs } from "../support/processor.js";
 
 const numRuns = Number(process.env["FC_RUNS"] ?? "500");
 
@@ -306,8 +307,9 @@ describe("any text", () => {
 
   it("of 10,000 networks is in one form within a second", () => {
     const all = Array.from({ length: 10_000 }, (_, n) => `10.${n >> 8}.${n & 255}.0/${n % 3 === 0 ? 24 : 32}`);
-    const began = Date.now();
-    assert.equal(canonicalNetworks(all).length, all.length);
-    assert.ok(Date.now() - began < 1000);
+    const cost = processorMs(() => {
+      assert.equal(canonicalNetworks(all).length, all.length);
+    });
+    assert.ok(cost < 1000, `${cost} ms`);
   });
 });

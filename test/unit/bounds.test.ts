@@ -6,21 +6,23 @@ import { readTree } from "../../provider/src/dovecot/tree.js";
 import { HostError } from "../../provider/src/host/errors.js";
 import { readSnapshot } from "../../provider/src/host/snapshot.js";
 import type { Frame } from "../../provider/src/host/wire.js";
+import { processorMs } from "../support/processor.js";
 
 describe("a configuration without end", () => {
   for (const dialect of ["2.3", "2.4"] as const) {
-    it(`is read in a second or refused (${dialect})`, () => {
-      const began = Date.now();
+    it(`is read or refused at once (${dialect})`, () => {
       const include = "!include a.conf\n!include b.conf\n!include c.conf\n";
       const files = new Map(["dovecot", "a", "b", "c"].map((name) => [`/etc/dovecot/${name}.conf`, include]));
       for (let n = 0; n < 40; n++) files.set(`/etc/dovecot/${n}.conf`, `!include ${n + 1}.conf\n`.repeat(2));
       files.set("/etc/dovecot/a.conf", "!include 0.conf\n");
-      assert.throws(
-        () => readTree("/etc/dovecot/dovecot.conf", files, dialect),
-        /includes files more than 10000 times/,
-      );
-      assert.equal(withoutComment(`a =${" ".repeat(1_000_000)}b${" ".repeat(1_000_000)}`, dialect).length, 1_000_004);
-      assert.ok(Date.now() - began < 1000);
+      const cost = processorMs(() => {
+        assert.throws(
+          () => readTree("/etc/dovecot/dovecot.conf", files, dialect),
+          /includes files more than 10000 times/,
+        );
+        assert.equal(withoutComment(`a =${" ".repeat(1_000_000)}b${" ".repeat(1_000_000)}`, dialect).length, 1_000_004);
+      });
+      assert.ok(cost < 2000, `${cost} ms`);
     });
   }
 

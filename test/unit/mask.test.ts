@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { observerProgram } from "../../provider/src/host/observer.js";
 import { maskSecrets } from "../../provider/src/plan/mask.js";
 import { masked } from "../support/masked.js";
+import { processorMs } from "../support/processor.js";
 
 describe("secrets in a configuration file", () => {
   it("are hidden in their place, and nothing else is", () => {
@@ -19,10 +20,11 @@ describe("secrets in a configuration file", () => {
 
   it("are looked for in a text of any length without delay", () => {
     for (const part of ["a", "key", "pass_maps=", "pass=yes ", "  ", "://a:", "'", "#x={\n"]) {
-      const started = Date.now();
-      maskSecrets(`query = ${part.repeat(200_000)}\n`.repeat(3), "postfix");
-      maskSecrets(`${part.repeat(1_000)}\n`.repeat(100), "dovecot");
-      assert.ok(Date.now() - started < 2_000, part);
+      const cost = processorMs(() => {
+        maskSecrets(`query = ${part.repeat(200_000)}\n`.repeat(3), "postfix");
+        maskSecrets(`${part.repeat(1_000)}\n`.repeat(100), "dovecot");
+      });
+      assert.ok(cost < 4_000, `${part}: ${cost} ms`);
     }
   });
 

@@ -5,6 +5,7 @@ import {
   parameter,
   stripParameters,
 } from "../../provider/src/postfix/parameters.js";
+import { processorMs } from "../support/processor.js";
 
 const server = "203.0.113.20/32";
 const last: ParameterEdit = { parameter: "mynetworks", add: [server], at: "last" };
@@ -142,11 +143,10 @@ describe("main.cf: where an element is written", () => {
   it("a megabyte of comments and a list of 20000 elements take no time", () => {
     const text =
       "# comment\n".repeat(100_000) + `mynetworks =${"\n  192.0.2.1".repeat(20_000)}\n` + " {".repeat(20_000);
-    // Of the processor: the machine may be busy with other tests.
-    const start = process.cpuUsage();
-    edited(text, last, relay);
-    const milliseconds = process.cpuUsage(start).user / 1000;
-    assert.ok(milliseconds < 2000, `${milliseconds} ms`);
+    const cost = processorMs(() => {
+      edited(text, last, relay);
+    });
+    assert.ok(cost < 2000, `${cost} ms`);
   });
 
   it("refuses what could not be read back", () => {
