@@ -265,7 +265,7 @@ for (const debian of sampled("trixie")) {
       await noOrder(host);
       const { host: found } = await watch.stop();
       assert.deepEqual(found, [], "a process of the host");
-      const own = [...masters, ...masters.map((path) => `${path}.pulumi-new`)];
+      const own = [...masters, ...masters.map((path) => path.replace(/[^/]*$/, ".$&.pulumi-new"))];
       assert.deepEqual([...seen].filter((path) => !path.startsWith(`${ledger}/dovecot/journal/`)).sort(), own.sort());
       assert.ok(seen.size > own.length, "no journal was met");
       await host.run("rm -r /opt/fault /usr/local/bin/sh");
