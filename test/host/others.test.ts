@@ -155,7 +155,7 @@ function promises(debian: Debian): void {
     const held = new Map<string, { resource: Resource; kind: string; network: string }>();
     // Two connections that differ in a setting are two sessions: two processes, as far as the host can see.
     const connectionOf = (stack: string) => ({ ...host.connection, ...(stack === "b" && { dialErrorLimit: 9 }) });
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < (soaking ? 12 : 6); round++) {
       await Promise.all(
         ["a", "b"].map(async (stack) => {
           const [kind, argsOf] = any(kinds);

@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { randomInt } from "node:crypto";
 import { startHost, type Host } from "../support/host.js";
 import { create, type Resource } from "../support/resources.js";
+import { soaking } from "../support/sample.js";
 
 const shells = ["dash", "bash", "busybox sh"] as const;
 type Shell = (typeof shells)[number];
@@ -136,8 +137,8 @@ describe("the programs on the host", () => {
       // A program that ends in its last brace is whole.
       const last = size - "}\n".length;
       const cuts = [
-        ...Array.from({ length: 200 }, () => randomInt(1, last)),
-        ...Array.from({ length: 40 }, (_, n) => last - n),
+        ...Array.from({ length: soaking ? 200 : 30 }, () => randomInt(1, last)),
+        ...Array.from({ length: soaking ? 40 : 10 }, (_, n) => last - n),
       ].map(String);
       assert.deepEqual(await different(pristine), []);
       for (const shell of shells) {

@@ -11,7 +11,7 @@ import { createStack, type Program, type TestStack } from "../support/stack.js";
 
 const networks = ["198.51.100.7", "203.0.113.20"];
 const passwordHash = `{SHA512-CRYPT}$6$rounds=1000$two$${"x".repeat(86)}`;
-const rounds = soaking ? 8 : 3;
+const rounds = soaking ? 8 : 2;
 
 for (const debian of sampled("bookworm")) {
   describe(`two stacks at once on ${debian}`, function () {
