@@ -5,7 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { stopAll } from "../support/host.js";
-import { cuts } from "./cuts.js";
+import { commits, cuts, links } from "./cuts.js";
 import { report, type Section } from "./report.js";
 import { suite, type Suite } from "./suite.js";
 
@@ -53,7 +53,8 @@ const rest: Suite = {
 };
 
 const sections: Readonly<Record<string, () => Promise<Section>>> = {
-  cuts: () => cuts(["bookworm", "trixie"], stride),
+  cuts: () => cuts(commits, ["bookworm", "trixie"], stride),
+  link: () => cuts(links, ["bookworm", "trixie"], stride),
   ...Object.fromEntries(Object.entries({ ...parts, rest }).map(([name, part]) => [name, () => suite(part)])),
 };
 
