@@ -102,16 +102,33 @@ function promises(debian: Debian): void {
       await createAll(host).catch(() => undefined);
       await noOrder(host);
       assert.ok(await cutMade(host), step);
-      await host.run(`sed -i 's/^mynetworks = .*/& 192.0.2.77/; 1i# edited' ${mainCf}`);
-      const edited = (await host.read(mainCf)).includes("203.0.113.20") ? "with ours in it" : "of before";
-      await removeAll(await createAll(host));
-      const now = await host.read(mainCf);
-      assert.match(now, /^# edited$/m, `step ${step}, a file ${edited}`);
-      assert.doesNotMatch(now, /203\.0\.113\.20/, `step ${step}, a file ${edited}`);
-      await host.run(`sed -i '1{/^# edited$/d}; s/^\\(mynetworks = .*\\) 192.0.2.77/\\1/' ${mainCf}`);
-      same(await host.files(), pristine);
+      await editedAndMended(`step ${step}`);
     }
   });
+
+  it("an edit of main.cf after a recovery that was cut off, too, stays, and nothing of ours is orphaned", async () => {
+    for (const step of ["proved", "put"]) {
+      await order(host, "postfix", step, "group");
+      // One alone: of several, the last to come would mend it at once.
+      await assert.rejects(create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] }));
+      await noOrder(host);
+      assert.ok(await cutMade(host), step);
+    }
+    assert.match(await host.run("ls -A /etc/postfix"), /^\..*\.pulumi-old$/m);
+    await editedAndMended("an undo that was cut off");
+  });
+
+  /** Somebody edits main.cf, with ours in it or without; then it is all put in again, and goes. */
+  async function editedAndMended(when: string): Promise<void> {
+    await host.run(`sed -i 's/^mynetworks = .*/& 192.0.2.77/; 1i# edited' ${mainCf}`);
+    const edited = (await host.read(mainCf)).includes("203.0.113.20") ? "with ours in it" : "of before";
+    await removeAll(await createAll(host));
+    const now = await host.read(mainCf);
+    assert.match(now, /^# edited$/m, `${when}, a file ${edited}`);
+    assert.doesNotMatch(now, /203\.0\.113\.20/, `${when}, a file ${edited}`);
+    await host.run(`sed -i '1{/^# edited$/d}; s/^\\(mynetworks = .*\\) 192.0.2.77/\\1/' ${mainCf}`);
+    same(await host.files(), pristine);
+  }
 
   it("an edit of main.cf between reading and writing stays", async () => {
     await order(host, "main", 2, "editing");

@@ -95,14 +95,15 @@ const directory = "/opt/fault";
 const instrument = String.raw`#!/bin/bash
 [ $# = 0 ] && [ -e ${directory}/order ] || exec /bin/sh "$@"
 program=$(cat)
+# The program shares our variables, so these have names of our own.
 case $program in *'transaction '*) ;; *) eval "$program"; exit ;; esac
-read -r where at kind <${directory}/order
+read -r my_where my_at my_kind <${directory}/order
 rm ${directory}/order
-step=0 done=no
-functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' | tr '\n' ' ')
-builtins=' [ : shift return case for exit true break trap wait read set umask export eval '
+my_step=0 my_done=no
+my_functions=' '$(printf '%s\n' "$program" | sed -n 's/^\([a-z0-9_]*\)() .*/\1/p' | tr '\n' ' ')
+my_builtins=' [ : shift return case for exit true break trap wait read set umask export eval '
 pure() {
-  case "$functions$builtins" in *" ${"$"}{1%% *} "*) return 0 ;; esac
+  case "$my_functions$my_builtins" in *" ${"$"}{1%% *} "*) return 0 ;; esac
   [[ $1 =~ ^(\"\$\{phase\}|([a-zA-Z_]+=[^\(]*(\$\(\([^\(]*)?)$) ]]
 }
 doomed() { pgrep -P $$ | grep -vx "$1"; [ "$1" = $$ ] || echo $$; echo "$1"; }
@@ -110,23 +111,23 @@ fault() {
   # Not in children, and not in the watchdog: that is who has to mend it.
   [ "$BASHPID" = "${"$"}{self:-$$}" ] && [ "${"$"}{call:-transaction}" = transaction ] || return 0
   ! pure "$BASH_COMMAND" || return 0
-  step=$((step + 1))
-  echo "$step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
-  [ "$done.${"$"}{daemon:-main}" = "no.$where" ] || return 0
-  case $at in "$step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
-  done=yes
+  my_step=$((my_step + 1))
+  echo "$my_step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
+  [ "$my_done.${"$"}{daemon:-main}" = "no.$my_where" ] || return 0
+  case $my_at in "$my_step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
+  my_done=yes
   echo >${directory}/made
-  all=$(doomed "$BASHPID")
-  case $kind in
-  program) kill -9 $all ;;
+  my_all=$(doomed "$BASHPID")
+  case $my_kind in
+  program) kill -9 $my_all ;;
   side) kill -9 "$BASHPID" ;;
-  midway) (sleep "0.0$((at % 5))$((at % 7))"; kill -9 $all) </dev/null >/dev/null 2>&1 9<&- & ;;
+  midway) (sleep "0.0$((my_at % 5))$((my_at % 7))"; kill -9 $my_all) </dev/null >/dev/null 2>&1 9<&- & ;;
   session) kill -9 $PPID ;;
-  freeze) kill -STOP $all ;;
+  freeze) kill -STOP $my_all ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
   editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
-  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $all ;;
+  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $my_all ;;
   *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
   esac
 }
@@ -215,9 +216,9 @@ export const updateAll = (all: readonly Resource[]) =>
   Promise.all(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
 export const removeAll = (all: readonly Resource[]) => Promise.all(all.map((resource) => resource.remove()));
 
-/** The first step of a daemon's transaction, and how many follow for sure: what it finds it mends there. */
-const FIRST_OF_A_SIDE = 8;
-const MENDING = 40;
+/** The steps with which an operation mends what another has left: the first, and how many there may be. */
+const FIRST_MENDING = 4;
+const MENDING = 32;
 
 /** More bytes than a client sends after its last program. */
 const FAREWELL = 300;
@@ -301,11 +302,13 @@ export class Patient {
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
     if (kind === "request" && made && this.within(cut)) same(await host.files(), old);
+    let again = true;
     if (kind === "twice") {
       const { where = "main" } = this.stepOf(cut) ?? {};
-      await order(host, where === "main" ? "dovecot" : where, FIRST_OF_A_SIDE + (step % MENDING), "group");
+      await order(host, where === "main" ? "dovecot" : where, FIRST_MENDING + (step % MENDING), "group");
       await (operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
       await noOrder(host);
+      again = await cutMade(host);
       await this.alive([old, wanted, this.pristine], cut, options.restart);
     }
     if (kind === "silence") await host.run("ip route flush type blackhole");
@@ -315,7 +318,7 @@ export class Patient {
     if (operation === "update" && step % 2 === 0) await updateAll(all);
     await removeAll(all);
     await this.pure(made && edited(kind));
-    return made;
+    return made && again;
   }
 
   /** False where the operation ended before its step or byte came. */
