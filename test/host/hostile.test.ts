@@ -93,11 +93,14 @@ for (const debian of sampled("bookworm")) {
             `alice@example.com${separator}${username}`,
             password,
           ]);
-        await Promise.all(
-          users.map(async (user) => {
-            assert.ok(await opens(user, user.password), JSON.stringify(user));
-          }),
-        );
+        // Not all at once: the last would wait longer for its greeting than a client does.
+        for (let n = 0; n < users.length; n += 10) {
+          await Promise.all(
+            users.slice(n, n + 10).map(async (user) => {
+              assert.ok(await opens(user, user.password), JSON.stringify(user));
+            }),
+          );
+        }
         assert.equal(await opens({ username: users[0]?.username ?? "", client: 251 }, "wrong password"), false);
         await removeAll(all);
       });
