@@ -55,7 +55,11 @@ for (const debian of debians) {
       assert.deepEqual(await source.files(), pristine);
     });
 
+    let tried = false;
     it("up takes 1 connection, 1 observation, 1 commit and 1 reload a daemon, and tells so", async () => {
+      // On a machine so busy that the resources came apart: once more, from the begin.
+      if (tried) await stack.destroy();
+      tried = true;
       const { result, counts } = await during(source, () => stack.up());
       assert.equal(result.changes.create, 6);
       assert.deepEqual(counts, { connections: 1, commands: 2, dovecotReloads: 1, postfixReloads: 1 });
