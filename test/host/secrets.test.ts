@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { inspect } from "node:util";
 import { addAdministrator, sudoers } from "../support/administrator.js";
-import { goOn, instrumented, noOrder, order, reachedStep } from "../support/cuts.js";
+import { meanwhile } from "../support/cuts.js";
 import { startHost, type Host } from "../support/host.js";
 import { filesHolding, linesOfKey, watchProcesses } from "../support/leaks.js";
 import { login } from "../support/mail-client.js";
@@ -230,7 +230,6 @@ for (const debian of sampled("trixie")) {
 
     it("of a commit under way stand in the journal, which is root's alone", async () => {
       const before = await kept(host);
-      await instrumented(host);
       const salts = ["salt-of-old", "salt-of-new"];
       const args = (salt: string) => ({
         username: "vmadmin",
@@ -239,10 +238,7 @@ for (const debian of sampled("trixie")) {
       const user = await create(host, { kind: "MasterUser" }, args("salt-of-old"));
       const watch = await watchProcesses(host, []);
       const seen = new Set<string>();
-      const halted = async (step: string, work: () => Promise<void>) => {
-        await order(host, "dovecot", step, "provider");
-        const done = work();
-        await Promise.race([reachedStep(host), done]);
+      const look = async (step: string) => {
         for (const path of await filesHolding(host, salts)) {
           seen.add(path);
           const readers = `for user in nobody dovenull postmaster; do runuser -u $user -- cat '${path}' >/dev/null 2>&1 && echo $user; done; :`;
@@ -252,9 +248,9 @@ for (const debian of sampled("trixie")) {
           assert.equal(await host.run(inTheirWay), "700 root\n".repeat(3), `${step}: ${path}`);
           assert.equal((await host.exec(`runuser -u dovecot -- cat '${path}'`)).code, 1);
         }
-        await goOn(host);
-        await done;
       };
+      const halted = (step: string, work: () => Promise<void>) =>
+        meanwhile(host, { where: "dovecot", at: step }, work, () => look(step));
       let salt = "";
       const steps = ["save_file", "stage_file", "put", "proved", "clear_journal"];
       for (const step of soaking ? steps : steps.filter((_, n) => n % 2 === 0)) {
@@ -262,7 +258,6 @@ for (const debian of sampled("trixie")) {
         await halted(step, () => user.update(args(salt)));
       }
       await halted("clear_journal", () => user.remove());
-      await noOrder(host);
       const { host: found } = await watch.stop();
       assert.deepEqual(found, [], "a process of the host");
       const own = [...masters, ...masters.map((path) => path.replace(/[^/]*$/, ".$&.pulumi-new"))];

@@ -9,6 +9,7 @@ import { connect } from "../../provider/src/ssh/dial.js";
 import { SshError, type SshErrorKind } from "../../provider/src/ssh/errors.js";
 import type { Link } from "../../provider/src/ssh/link.js";
 import { surroundings } from "../../provider/src/ssh/settings.js";
+import type { Host } from "./host.js";
 import type { Sshd } from "./sshd.js";
 
 export const limits = { timeoutMs: 10_000, maxBytes: 100_000 };
@@ -41,21 +42,21 @@ export class SshClient {
   }
 
   /** A connection that works, with the key `ed25519`, to be changed. */
-  to(server: Sshd, change: Partial<Connection> = {}): Connection {
-    const { host, port, hostKeys } = server;
-    return { host, port, user: "root", hostKey: hostKeys["ed25519"], privateKey: this.key("ed25519"), ...change };
-  }
+  readonly to = ({ host, port, hostKeys }: Sshd, change: Partial<Connection> = {}): Connection => ({
+    ...{ host, port, user: "root", hostKey: hostKeys["ed25519"], privateKey: this.key("ed25519") },
+    ...change,
+  });
 
-  async open(connection: Connection, around: Around = {}): Promise<Link> {
+  readonly open = async (connection: Connection, around: Around = {}): Promise<Link> => {
     const home = this.path(`home${this.made++}`);
     mkdirSync(join(home, ".ssh"), { recursive: true });
     for (const [name, text] of Object.entries(around.home ?? {})) writeFileSync(join(home, ".ssh", name), text);
     const link = await connect(connection, { ...surroundings(), env: around.env ?? {}, home });
     this.links.push(link);
     return link;
-  }
+  };
 
-  async refused(connection: Connection, around: Around, kind: SshErrorKind): Promise<SshError> {
+  readonly refused = async (connection: Connection, around: Around, kind: SshErrorKind): Promise<SshError> => {
     try {
       await this.open(connection, around);
     } catch (thrown) {
@@ -64,7 +65,7 @@ export class SshClient {
       return thrown;
     }
     throw new assert.AssertionError({ message: "the connection was not refused" });
-  }
+  };
 
   async withAgent(keys: readonly string[], use: (socket: string) => Promise<void>): Promise<void> {
     const socket = this.path(`agent${this.made++}`);
@@ -87,6 +88,17 @@ export class SshClient {
     this.closeAll();
     rmSync(this.place, { recursive: true, force: true });
   }
+}
+
+/** Of a suite: each test's connections end with it, client and host with the last. */
+export function afterSuite(client: SshClient, host: () => Host): void {
+  afterEach(() => {
+    client.closeAll();
+  });
+  after(async () => {
+    client.remove();
+    await host().stop();
+  });
 }
 
 /** Makes a key pair in `path` and `path`.pub. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { SshError } from "../../../provider/src/ssh/errors.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { limits, rejects, SshClient, whoami } from "../../support/ssh-client.js";
+import { afterSuite, limits, rejects, SshClient, whoami } from "../../support/ssh-client.js";
 import { type Sshd, startSshd, startSshHost } from "../../support/sshd.js";
 
 for (const debian of sampled("bookworm")) {
@@ -18,16 +18,9 @@ for (const debian of sampled("bookworm")) {
       host = await startSshHost(debian, client.newKeys({ ed25519: "ed25519" }));
       sshd = await startSshd(host);
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
-    const open = client.open.bind(client);
-    const to = client.to.bind(client);
+    const { open, to } = client;
 
     describe("a command", () => {
       it("gets every byte on stdin and gives every byte back, with its exit status", async () => {

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { SshClient } from "../../support/ssh-client.js";
+import { afterSuite, SshClient } from "../../support/ssh-client.js";
 import { type Sshd, startSshd, startSshHost } from "../../support/sshd.js";
 
 for (const debian of sampled("bookworm")) {
@@ -17,17 +17,9 @@ for (const debian of sampled("bookworm")) {
       host = await startSshHost(debian, client.newKeys({ ed25519: "ed25519" }));
       sshd = await startSshd(host, { hostKeyTypes: ["ed25519", "ecdsa", "rsa"] });
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
-    const open = client.open.bind(client);
-    const refused = client.refused.bind(client);
-    const to = client.to.bind(client);
+    const { open, refused, to } = client;
     const identified = async (server: Sshd) => (await server.log()).includes("userauth-request");
     const nameOf = ({ host, port }: Sshd) => `[${host}]:${port}`;
 

@@ -4,7 +4,7 @@ import { connect as dial } from "node:net";
 import type { Connection } from "../../../provider/src/ssh/connection.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { type Around, limits, rejects, SshClient, whoami } from "../../support/ssh-client.js";
+import { afterSuite, type Around, limits, rejects, SshClient, whoami } from "../../support/ssh-client.js";
 import { nextPort, type Sshd, startSshd, startSshHost } from "../../support/sshd.js";
 
 for (const debian of sampled("trixie")) {
@@ -17,17 +17,9 @@ for (const debian of sampled("trixie")) {
       host = await startSshHost(debian, client.newKeys({ ed25519: "ed25519", ecdsa: "ecdsa" }));
       sshd = await startSshd(host, { hostKeyTypes: ["ed25519", "ecdsa"] });
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
-    const open = client.open.bind(client);
-    const refused = client.refused.bind(client);
-    const to = client.to.bind(client);
+    const { open, refused, to } = client;
     const over = (jump: Sshd, hostKey: string | undefined = jump.hostKeys["ed25519"]) =>
       to(sshd, { proxy: { ...to(jump), privateKey: client.key("ecdsa"), hostKey } });
     const entry = ({ host, port, hostKeys }: Sshd, type = "ed25519") => `[${host}]:${port} ${hostKeys[type] ?? ""}\n`;

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import type { Connection } from "../../../provider/src/ssh/connection.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { SshClient, whoami } from "../../support/ssh-client.js";
+import { afterSuite, SshClient, whoami } from "../../support/ssh-client.js";
 import { type Sshd, startSshd, startSshHost, TESTER, TESTER_PASSWORD } from "../../support/sshd.js";
 
 const PASSPHRASE = "Correct battery 7";
@@ -25,17 +25,9 @@ for (const debian of sampled("trixie")) {
       host = await startSshHost(debian, [...plain, ...encrypted]);
       sshd = await startSshd(host);
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
-    const open = client.open.bind(client);
-    const refused = client.refused.bind(client);
-    const to = client.to.bind(client);
+    const { open, refused, to } = client;
 
     describe("with a key", () => {
       for (const type of types) {

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Connection } from "../../../provider/src/ssh/connection.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { SshClient, whoami } from "../../support/ssh-client.js";
+import { afterSuite, SshClient, whoami } from "../../support/ssh-client.js";
 import { nextPort, type Sshd, startSshd, startSshHost } from "../../support/sshd.js";
 
 for (const debian of sampled("trixie")) {
@@ -17,17 +17,9 @@ for (const debian of sampled("trixie")) {
       client.newKeys({ stranger: "ed25519" });
       host = await startSshHost(debian, client.newKeys({ ed25519: "ed25519" }));
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
-    const open = client.open.bind(client);
-    const refused = client.refused.bind(client);
-    const to = client.to.bind(client);
+    const { open, refused, to } = client;
     /** To what is no sshd, at this end. */
     const toPort = (port: number, change: Partial<Connection> = {}): Connection => ({
       ...{ host: "127.0.0.1", port, user: "root", privateKey: client.key("ed25519") },

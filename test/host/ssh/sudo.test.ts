@@ -5,7 +5,7 @@ import type { Connection } from "../../../provider/src/ssh/connection.js";
 import type { Ran } from "../../../provider/src/ssh/link.js";
 import type { Host } from "../../support/host.js";
 import { sampled } from "../../support/sample.js";
-import { limits, SshClient } from "../../support/ssh-client.js";
+import { afterSuite, limits, SshClient } from "../../support/ssh-client.js";
 import { type Sshd, startSshd, startSshHost, TESTER, TESTER_PASSWORD } from "../../support/sshd.js";
 
 for (const debian of sampled("bookworm")) {
@@ -19,13 +19,7 @@ for (const debian of sampled("bookworm")) {
       host = await startSshHost(debian, client.newKeys({ ed25519: "ed25519" }));
       sshd = await startSshd(host);
     });
-    afterEach(() => {
-      client.closeAll();
-    });
-    after(async () => {
-      client.remove();
-      await host.stop();
-    });
+    afterSuite(client, () => host);
 
     const sudoers = (text: string) =>
       host.write("/etc/sudoers.d/tester", `Defaults lecture=never\nDefaults passwd_tries=3\n${text}\n`, "0440");
