@@ -58,7 +58,7 @@ async function run(link: Link, shell: Shell, calls: readonly (readonly string[])
     console.log(`${printable(link.label)}: another operation holds the lock on /var/lib; it is waited for, up to 60 s`);
   };
   const program = (nonce: string) => [["main", nonce], ...calls, ["finish", stateDirectory]];
-  const answer = await runProgram(link, shell, "commit.sh", program, { meanwhile: { waiting } });
+  const answer = await runProgram(link, shell, "commit.sh", program, { waiting });
   if (!answer.some(({ name }) => name === "locked")) return answer;
   throw new HostError(link.label, "another operation has held the lock on /var/lib for 60 s", {
     state: "Nothing was changed.",

@@ -80,28 +80,26 @@ async function taken(link: Link, shell: Shell, words: readonly string[], attempt
 
 /**
  * Runs one of the .sh files beside this one on the host and returns its answer.
- * `records`: what the observer, where the key starts nothing else, has to know of the calls. `meanwhile`: what to do when a
- * frame of this name comes, before the program has ended.
+ * `records`: what the observer, where the key starts nothing else, has to know of the calls. `waiting`: called when the program
+ * says that it waits for the lock.
  */
 export async function runProgram(
   link: Link,
   shell: Shell,
   file: string,
   calls: (nonce: string) => readonly (readonly string[])[],
-  {
-    records = [],
-    meanwhile = {},
-  }: { records?: readonly string[]; meanwhile?: Readonly<Record<string, () => void>> } = {},
+  { records = [], waiting }: { records?: readonly string[]; waiting?: () => void } = {},
 ): Promise<Frame[]> {
   const nonce = randomBytes(16).toString("hex");
   const program = readFileSync(join(__dirname, file), "latin1");
   const input = shell.inputPrefix + heading(file, nonce, records) + script(program, calls(nonce));
   const state = file === "commit.sh" ? notKnown : "Nothing was changed.";
   const heard = (text: string): void => {
-    for (const [name, act] of Object.entries(meanwhile)) if (text.includes(`${nonce} ${name}\n`)) act();
+    if (text.includes(`${nonce} waiting\n`)) waiting?.();
   };
+  const limits = { timeoutMs: 120_000, maxBytes: 16 * 1024 * 1024 };
   const { stdout, stderr, code } = await link
-    .run(shell.command, input, { timeoutMs: 120_000, maxBytes: 16 * 1024 * 1024, heard })
+    .run(shell.command, input, waiting ? { ...limits, heard } : limits)
     .catch((error: unknown) => {
       throw error instanceof SshError ? error.leaving(state) : error;
     });

@@ -169,7 +169,12 @@ class OpenLink implements Link {
           );
       };
       channel.on("data", collect(stdout));
-      channel.on("data", (chunk: Buffer) => limits.heard?.(chunk.toString("latin1")));
+      const { heard } = limits;
+      if (heard) {
+        channel.on("data", (chunk: Buffer) => {
+          heard(chunk.toString("latin1"));
+        });
+      }
       channel.stderr.on("data", collect(stderr));
       // Not "exit": that comes before we can listen where the whole answer arrives in one piece.
       channel.on("close", (code?: number | null, signal?: string) => {
