@@ -18,9 +18,9 @@
 #   living                     what does not live before is not changed: it could not be proved
 #
 # Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
-# journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back. Where somebody has
-# edited a file with our change in it meanwhile, the edit stays, and so does the ledger that can take our change out of it;
-# the ledger of before is then ledger.before.json, and the next operation reads both.
+# journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back, last placed first. Where
+# somebody has edited a file with our change in it meanwhile, the edit stays, and so does the ledger that can take our change out
+# of it; the ledger of before (an empty one, if there was none) is then ledger.before.json, and the next operation reads both.
 set -u
 umask 077
 newline='
@@ -126,7 +126,7 @@ save_file() {
     copy=$number
     cp -a -- "$2" "$dir/journal.new/$copy" 2>"$work/said" || { fail save "cannot copy $2 to $dir: $(cat "$work/said")"; return 1; }
   fi
-  printf '%s %s %s\n' "$copy" "$new" "$2" >>"$dir/journal.new/files" || { fail save "cannot write the journal in $dir"; return 1; }
+  listed="$copy $new $2$newline$listed"
 }
 save_gone() { save_file "$@"; }
 save_probe() { printf '%s ' "$@" >>"$dir/journal.new/probes"; }
@@ -136,8 +136,9 @@ save() {
   { mkdir -- "$dir/journal.new" && printf '' >"$dir/journal.new/probes" && echo "$reload" >"$dir/journal.new/reload" &&
     echo "$self" >"$dir/journal.new/pid" && echo "$nonce" >"$dir/journal.new/id"; } 2>/dev/null ||
     { fail save "cannot write in $dir (disk full?)"; return 1; }
-  number=0
+  number=0 listed=''
   each save "$@" || return 1
+  printf '%s' "$listed" >"$dir/journal.new/files" || { fail save "cannot write the journal in $dir"; return 1; }
   durable "$dir/journal.new"/* "$dir/journal.new"
   mv -- "$dir/journal.new" "$dir/journal" || { fail save "cannot arm the journal in $dir"; return 1; }
   durable "$dir"
@@ -145,12 +146,21 @@ save() {
 
 # After a power cut a renamed file could be empty, if its bytes were not on the disk before.
 durable() { run sync -- "$@" 2>/dev/null || run sync; }
+# durable_lines PATHS: one a line.
+durable_lines() {
+  IFS=$newline
+  # shellcheck disable=SC2086 # lines
+  set -- $1
+  unset IFS
+  [ $# = 0 ] || durable "$@"
+}
 
-# beside PATH: where its new bytes ($fresh) and, in an undo, its old ones ($former) wait to take its place. Hidden, so that no
-# daemon that includes all files of the directory reads them.
+# beside PATH: where its new bytes ($fresh) and its old ones ($former) wait to take its place, or have left it, and what is being
+# written over it ($half, while it is). Hidden, so that no daemon that includes all files of the directory reads them.
 beside() {
   fresh=${1%/*}/.${1##*/}.pulumi-new
   former=${1%/*}/.${1##*/}.pulumi-old
+  half=${1%/*}/.${1##*/}.pulumi-half
 }
 
 # --- stage: the new bytes beside the old file, with its owner, mode and attributes.
@@ -180,12 +190,7 @@ stage_file() {
 
 stage() {
   staged=''
-  each stage "$@" || return 1
-  IFS=$newline
-  # shellcheck disable=SC2086 # lines
-  set -- $staged
-  unset IFS
-  [ $# = 0 ] || durable "$@"
+  each stage "$@" && durable_lines "$staged"
 }
 
 # --- check: the daemon's own tool reads the staged result before it is live.
@@ -202,35 +207,59 @@ check_check() {
 # put FILE PATH
 put() {
   if [ -f "$2" ] && [ "$(stat -c %h -- "$2")" -gt 1 ]; then
-    cat -- "$1" >"$2" && touch -r "$1" -- "$2" && rm -f -- "$1"
+    { [ -f "$half" ] || ln -- "$1" "$half"; } && cat -- "$1" >"$2" && touch -r "$1" -- "$2" && rm -f -- "$1" "$half"
   else
     mv -f -- "$1" "$2"
-  fi
+  fi && placed "$2"
 }
+# take_away PATH DIGEST: status 2 where somebody has just written to it, which stays.
+take_away() {
+  mv -f -- "$1" "$former" || return 1
+  digest "$former"
+  [ "$digest" = "$2" ] || { mv -f -- "$former" "$1"; return 2; }
+  rm -f -- "$former" && placed "${1%/*}"
+}
+# placed PATH: must be on the disk before the journal goes.
+placed() { in_place="$in_place$1$newline${1%/*}$newline"; }
+
 # Somebody may have edited the file since `expect`. Who adds to it between this look and the rename has added to the old
 # file, which descriptor 8 keeps.
 place_file() {
-  if [ -f "$2" ]; then
-    { replace "$@" && spared "$@"; } 8<"$2"
-  else
-    replace "$@"
-  fi
+  if [ -f "$2" ]; then holding "$2" replace_spared "$@"; else replace "$@"; fi
+}
+# holding PATH FUNCTION WORD...
+holding() {
+  held=$1
+  shift
+  "$@" 8<"$held"
+}
+replace_spared() {
+  replace "$@" || return 1
+  ! spared "$2" "$3" "$4" || return 0
+  printf '' >"$fresh" # the mark of a file that ours has not replaced
+  changed "$2"
 }
 replace() {
   expect_file "$@" || return 1
   beside "$2"
   put "$fresh" "$2" 2>"$work/said" || { fail place "cannot put $2 in place: $(cat "$work/said")"; return 1; }
 }
-# Else the edit comes back, with the mark of a file that ours has not replaced.
+# spared PATH DIGEST...: whether nobody has added to the file that descriptor 8 keeps, which had one of these; else it comes back.
 spared() {
   digest /proc/self/fd/8
-  case $digest in "$3" | "$4") return 0 ;; esac
-  cp -a -- "$2" "$fresh" && cat <&8 >"$fresh" && put "$fresh" "$2" && printf '' >"$fresh"
-  changed "$2"
+  case $digest in "$2" | "$3") return 0 ;; esac
+  cp -a -- "$1" "$fresh" && cat <&8 >"$fresh" && put "$fresh" "$1"
+  return 1
 }
 place_gone() {
   expect_file "$@" || return 1
-  rm -f -- "$2" 2>"$work/said" || { fail place "cannot remove $2: $(cat "$work/said")"; return 1; }
+  beside "$2"
+  take_away "$2" "$3" 2>"$work/said"
+  case $? in
+  0) ;;
+  2) changed "$2" ;;
+  *) fail place "cannot remove $2: $(cat "$work/said")" ;;
+  esac
 }
 
 # --- probes: a service lives when it greets and answers.
@@ -393,6 +422,7 @@ reload_daemon() {
 # A Postfix service whose process died at its start is throttled by master for 60 s, and a reload does not end that
 # (measured on 3.7 and 3.10): only a new start does. And a daemon that a reload has ended must be started.
 restart_daemon() {
+  printf '' 2>/dev/null >"$dir/journal/stopped" # so it is for who mends this to start it
   if [ -d /run/systemd/system ]; then
     set -- systemctl restart "$daemon"
   elif [ "$daemon" = postfix ]; then
@@ -432,6 +462,7 @@ effective_effective() {
 # proved RECORD...: the services are asked while the values are: each waits for its daemon most of the time.
 proved() {
   (each effective "$@" && printf '' >"$work/in-force") >"$work/values" 9<&- &
+  durable_lines "$in_place" 9<&- &
   [ "$reload" != yes ] || probes "$@" || { cat "$work/values"; fail prove "$silent"; return 1; }
   wait
   cat "$work/values"
@@ -459,7 +490,7 @@ log_words() { log_since | grep -E 'fatal:|panic:|Fatal:|Panic:|Error:|error:' | 
 
 # --- undo: the journal's bytes back, unless somebody has put their own there meanwhile.
 undo_files() {
-  left='' lost=''
+  left='' lost='' in_place=''
   each_saved outside put_back
   if [ -z "$left" ]; then each_saved inside put_back; else each_saved inside keep_both; fi
   [ -z "$left" ] || { frame left "$daemon"; printf '%s\n' "$left"; }
@@ -481,48 +512,77 @@ each_saved() {
 
 put_back() {
   beside "$path"
-  staged=no
-  [ ! -f "$fresh" ] || { staged=yes && unstage "$fresh"; }
-  [ ! -f "$former" ] || unstage "$former" # of an undo that was cut off
+  staged=no found=$now
+  if [ -f "$half" ]; then
+    # A write in place that was cut off is nobody's edit.
+    ! torn || now=$new
+  elif [ -f "$fresh" ]; then
+    staged=yes
+  fi
   if [ "$now" = "$old" ]; then
     :
   elif [ "$now" != "$new" ]; then
     # Not ours, not of before: an edit. Had ours not been placed yet, there is nothing of ours in it.
     [ "$staged" = yes ] || [ "$new" = absent ] || left="$left $path"
   elif [ -z "$saved" ]; then
-    rm -f -- "$path" || lost="$lost $path"
+    take_away "$path" "$found"
+    case $? in
+    0) ;;
+    2) left="$left $path" ;;
+    *) lost="$lost $path" && return ;;
+    esac
   else
-    { cp -a -- "$saved" "$former" && put "$former" "$path"; } || overwrite || lost="$lost $path"
+    if [ -f "$path" ]; then holding "$path" restore_spared; else restore; fi || { lost="$lost $path" && return; }
   fi
+  rm -f -- "$fresh" "$former" "$half"
 }
 
-# unstage FILE: it goes. Was its write in place (to a file with other hard links) cut off, that file is nobody's edit.
-unstage() {
-  ! torn "$1" || now=$new
-  rm -f -- "$1"
-}
-torn() {
-  [ -f "$path" ] || return 1
-  sha256 head -c "$(($(wc -c <"$path")))" "$1"
-  [ "$digest" = "$now" ]
-}
+restore() { { cp -a -- "$saved" "$former" && put "$former" "$path"; } || overwrite; }
+
+restore_spared() { restore && { spared "$path" "$old" "$found" || left="$left $path"; }; }
 
 # On a full disk there may be no room for one file more, but for the same one.
 overwrite() {
-  rm -f -- "$former"
-  cat -- "$saved" >"$path" && digest "$path" && [ "$digest" = "$old" ]
+  [ -f "$half" ] || { mv -f -- "$former" "$half" && printf '' >"$half"; }
+  rm -f -- "$fresh" "$former"
+  cat -- "$saved" >"$path" && digest "$path" && [ "$digest" = "$old" ] && placed "$path"
+}
+
+# torn: $path holds the beginning of what was there before, or of what was written over it.
+torn() {
+  [ -f "$path" ] || return 1
+  size=$(($(wc -c <"$path")))
+  for whole in "$saved" "$half"; do
+    [ -f "$whole" ] || continue
+    sha256 head -c "$size" "$whole"
+    [ "$digest" != "$now" ] || return 0
+  done
+  return 1
 }
 
 # What of ours is in an edited file, the newer ledger knows; what is in the files that were put back, the older.
 keep_both() {
-  [ -n "$saved" ] || return 0
   case $path in
-  */ledger.json) cp -a -- "$saved" "$dir/ledger.before.json" ;;
-  *) [ "$now" != absent ] || cp -a -- "$saved" "$path" ;;
+  */ledger.json)
+    beside "$dir/ledger.before.json"
+    { older >"$fresh" && mv -f -- "$fresh" "$dir/ledger.before.json"; } || lost="$lost $path"
+    ;;
+  *) [ -z "$saved" ] || [ "$now" != absent ] || cp -a -- "$saved" "$path" || lost="$lost $path" ;;
   esac
+}
+older() {
+  if [ -n "$saved" ]; then
+    cat -- "$saved"
+  else
+    printf '{\n  "version": 1,\n  "contributions": {},\n  "files": {}\n}\n'
+  fi
 }
 
 clear_journal() { mv -- "$dir/journal" "$dir/journal.done"; }
+clear_undone() {
+  durable_lines "$in_place"
+  clear_journal
+}
 
 forget_empty() { # nothing of ours in it: no directory either
   [ ! -d "$dir/journal" ] || return 0
@@ -548,7 +608,7 @@ settle() {
       fi
     fi
   fi
-  [ -n "$lost" ] || clear_journal
+  [ -n "$lost" ] || clear_undone
   forget_empty
 }
 
@@ -602,7 +662,7 @@ find_transaction() { dir=$3; }
 transaction() {
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
-  reload=no flush=no must_live=no count=0 silent=''
+  reload=no flush=no must_live=no count=0 silent='' in_place=''
   within 12
   each has "$@" || return 1
   each expect "$@" || return 1
@@ -649,7 +709,7 @@ transaction() {
 # Before anything is live: take away what was prepared.
 abandon() {
   wait
-  [ ! -d "$dir/journal" ] || { undo_files; clear_journal; }
+  [ ! -d "$dir/journal" ] || { undo_files; clear_undone; }
   forget_empty
 }
 
@@ -664,11 +724,11 @@ recover() {
   reload=$(cat "$dir/journal/reload" 2>/dev/null) || reload=yes
   # A daemon that does not run now may have been stopped by somebody, and is not for us to start; right after our own
   # reload it was that.
-  running || hung $? || [ $# = 3 ] || reload=no
+  running || hung $? || [ $# = 3 ] || [ -e "$dir/journal/stopped" ] || reload=no
   undo_files
   # shellcheck disable=SC2046 # words of our own making
   settle $(cat "$dir/journal/probes")
-  frame recovered "$daemon"
+  [ -d "$dir/journal" ] || frame recovered "$daemon"
 }
 
 main() {

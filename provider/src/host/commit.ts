@@ -46,12 +46,21 @@ export async function commit(
 
 /** Puts back what a killed operation left half done; the next observation then sees a whole host. */
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
-  await run(
-    link,
-    shell,
-    daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]),
-  );
+  const calls = daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]);
+  const answer = await run(link, shell, calls);
+  for (const daemon of daemons) {
+    if (!answer.some((frame) => frame.name === "recovered" && frame.words[0] === daemon)) continue;
+    const left = answer.find((frame) => frame.name === "left" && frame.words[0] === daemon)?.body.trim();
+    console.log(
+      printable(
+        `${link.label}: ${daemon}: an operation before this one was cut off; its old files are back` +
+          (left ? `.${leftAlone(left)}` : ""),
+      ),
+    );
+  }
 }
+
+const leftAlone = (paths: string) => ` Somebody changed these files meanwhile, so they were left as they are: ${paths}`;
 
 async function run(link: Link, shell: Shell, calls: readonly (readonly string[])[]): Promise<Frame[]> {
   const waiting = (): void => {
@@ -124,13 +133,14 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
     brokenBefore: of("broken-before").map(({ words, body }) => `${words[1] ?? ""}: ${body.trim()}`),
   };
   if (committed) return { ...common, result: "committed" };
-  if (of("changed").length > 0) return { ...common, result: "changed-meanwhile" };
+  const lost = of("lost")[0]?.body.trim();
+  const changed = of("changed").length > 0;
+  if (changed && !lost) return { ...common, result: "changed-meanwhile" };
 
   const failed = of("failed")[0];
   const undone = of("undone")[0];
   const silent = undone?.body.trim() ?? "";
   const foreign = of("left")[0]?.body.trim();
-  const lost = of("lost")[0]?.body.trim();
   const back = lost
     ? `The old bytes of ${lost} could not be put back; they are in ${stateDirectory}/${daemon}/journal, and the next operation tries again`
     : "The old files are back";
@@ -139,17 +149,21 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
       (silent === ""
         ? ` and ${daemon} answers again.`
         : `, but this still fails, so it was not our change alone: ${silent}`) +
-      (foreign ? ` Somebody changed these files meanwhile, so they were left as they are: ${foreign}` : "")
-    : failed
-      ? "Nothing was changed."
-      : notKnown;
+      (foreign ? leftAlone(foreign) : "")
+    : failed?.words[1] === "recover"
+      ? `What that operation has changed is still there; the old bytes are in ${stateDirectory}/${daemon}/journal, and the next operation tries again.`
+      : failed
+        ? "Nothing was changed."
+        : notKnown;
   const error = new HostError(
     host,
-    `${daemon}: ${steps[failed?.words[1] ?? ""] ?? "the commit ended without a result"}`,
+    `${daemon}: ${steps[failed?.words[1] ?? ""] ?? (changed ? "its files changed meanwhile" : "the commit ended without a result")}`,
     {
       said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
       state,
-      cure: "Correct what the daemon complains of, then run the same command again.",
+      cure: failed
+        ? "Correct what the daemon complains of, then run the same command again."
+        : "Run the same command again: it puts right first what this one has left.",
     },
   );
   return { ...common, result: "failed", error };

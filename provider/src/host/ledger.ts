@@ -1,5 +1,6 @@
 // The ledger: what the host remembers of us. It tells which resource contributed what, and what was there before, so that
 // every change can be taken back exactly, two stacks do not undo each other, and a crash can be repaired.
+import { dirname } from "node:path/posix";
 import type { Edit, Format } from "./formats.js";
 import { HostError } from "./errors.js";
 
@@ -38,7 +39,8 @@ export function isEmpty({ contributions, files }: Ledger): boolean {
   return Object.keys(contributions).length === 0 && Object.keys(files).length === 0;
 }
 
-export function parseLedger(host: string, text: string | undefined, directory: string): Ledger {
+/** `file`: its path. @throws HostError */
+export function parseLedger(host: string, text: string | undefined, file: string): Ledger {
   if (text === undefined) return emptyLedger;
   let ledger: unknown;
   try {
@@ -47,19 +49,31 @@ export function parseLedger(host: string, text: string | undefined, directory: s
     ledger = undefined;
   }
   if (isLedger(ledger)) return ledger;
-  throw unreadable(host, directory, isRecord(ledger) ? ledger["version"] : undefined);
+  throw unreadable(host, file, isRecord(ledger) ? ledger["version"] : undefined);
 }
 
 /** A ledger that is not one of ours: nothing is planned from it. */
-export function unreadable(host: string, directory: string, version?: unknown): HostError {
-  return new HostError(host, `the ledger ${directory}/ledger.json cannot be read`, {
+export function unreadable(host: string, file: string, version?: unknown): HostError {
+  return new HostError(host, `the ledger ${file} cannot be read`, {
     state: "Nothing was changed.",
     cure:
       typeof version === "number" && version > 1
         ? `It was written by a newer pulumi-dovecot-postfix (format ${version}; this release knows 1): npm install pulumi-dovecot-postfix@latest.`
-        : `Restore it from a backup, or move ${directory} away: then what is in the files now counts as the administrator's own.`,
+        : withoutLedger(dirname(file)),
   });
 }
+
+/** There are files of before us, so there must have been a ledger. */
+export function missing(host: string, file: string): HostError {
+  return new HostError(host, `the ledger ${file} is missing, but files of before are in ${dirname(file)}/before`, {
+    state: "Nothing was changed.",
+    cure: withoutLedger(dirname(file)),
+  });
+}
+
+const withoutLedger = (directory: string) =>
+  `Restore it from a backup of /var/lib. Without one, take ours out by hand (${dirname(directory)}/undo names it; the files as they ` +
+  `were before are in ${directory}/before), then move ${directory} away: what is in the files then counts as the administrator's own.`;
 
 /** What is wanted of a file of each format, without what is optional. */
 const shapes: Readonly<Record<Format, readonly (readonly string[])[]>> = {

@@ -208,9 +208,10 @@ keys() (
   printf '%s\n' $1
 )
 
-# A commit that was cut off leaves a journal, or at least something that is no ledger, or nothing else.
+# A commit that was cut off leaves a journal, or at least something that is no ledger, or nothing else. (Files of before without a
+# ledger are another matter: somebody has deleted it.)
 interrupted() {
-  [ -e "$1/ledger.json" ] || [ -e "$1/ledger.before.json" ] || echo interrupted
+  [ -n "$(ls -d "$1"/ledger*.json "$1"/before/* 2>/dev/null)" ] || echo interrupted
   for kept in "$1"/*; do
     case $kept in
     */ledger.json | */ledger.before.json | */before) ;;

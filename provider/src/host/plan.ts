@@ -134,7 +134,10 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
     configFile: (daemon === "dovecot" ? snapshot.dovecot?.configFile : snapshot.postfix?.mainCf) ?? "",
     ...{ daemon, ledger, effective, notes: [...new Set(notes)] },
     changes: inOrder([...kept, ...book, ...changes]),
-    reload: changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
+    // What was left of a change that could not be undone wholly has not been proved.
+    reload:
+      snapshot.files.has(`${stateDirectory}/${daemon}/ledger.before.json`) ||
+      changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
   };
 }
 
@@ -166,7 +169,7 @@ function without({ host }: Snapshot, daemon: Daemon, text: string, { format, app
   try {
     return formats[format].strip(text, applied);
   } catch {
-    throw unreadable(host, `${stateDirectory}/${daemon}`);
+    throw unreadable(host, `${stateDirectory}/${daemon}/ledger.json`);
   }
 }
 

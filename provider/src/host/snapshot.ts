@@ -1,7 +1,7 @@
 // A snapshot: everything needed to decide about a host, read in one round trip (observe.sh).
 import { createHash } from "node:crypto";
 import { HostError } from "./errors.js";
-import { parseLedger, type Ledger } from "./ledger.js";
+import { missing, parseLedger, type Ledger } from "./ledger.js";
 import { lines, surroundingsOf, type Surroundings } from "./surroundings.js";
 import type { Frame } from "./wire.js";
 
@@ -176,8 +176,16 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const dovecot = dovecotFacts(named, Object.fromEntries(lookupMap));
   const postfix = postfixFacts(named, files, wildcardTransports);
   const surroundings = surroundingsOf(named);
-  const ledger = (daemon: Daemon, name: string) =>
-    parseLedger(host, files.get(`${stateDirectory}/${daemon}/${name}`)?.text, `${stateDirectory}/${daemon}`);
+  const ledger = (daemon: Daemon, name: string) => {
+    const file = `${stateDirectory}/${daemon}/${name}`;
+    return parseLedger(host, files.get(file)?.text, file);
+  };
+  for (const daemon of kept) {
+    const directory = `${stateDirectory}/${daemon}`;
+    const has = (start: string) => [...files.keys()].some((path) => path.startsWith(`${directory}/${start}`));
+    if (has("before/") && !has("ledger") && !interrupted.includes(daemon))
+      throw missing(host, `${directory}/ledger.json`);
+  }
   const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
   return {
     ...{ host, root, observer, hung, missingTools, addresses, markers, files, values, interrupted, kept },

@@ -57,7 +57,14 @@ touched() {
     files && /^    }/ { print record["after"], record["before"], record["format"], path }' | sort -u | sort -k 4
 }
 
-# book take|tell PATH FILE: what the ledger knows of the lines of a file.
+# naming PATH: the ledgers that know the file, the newer first.
+naming() {
+  for ledger in "$state/$daemon/ledger.json" "$state/$daemon/ledger.before.json"; do
+    ! grep -qsFx "    \"$1\": {" "$ledger" || echo "$ledger"
+  done
+}
+
+# book take|tell PATH FILE LEDGER: what it knows of the lines of a file.
 # take: the file with ours taken out; status 1 where they are not there just as they were written.
 # tell: which they are ("-" ours, "+" what was there instead), for somebody who does it by hand.
 book() {
@@ -139,7 +146,7 @@ book() {
         else printf "%s", text[at++]
       }
       exit (place <= places)
-    }' "$state/$daemon/ledger.json" "$3"
+    }' "$4" "$3"
 }
 
 # is_text FILE: whole lines and no NUL, so that awk gives back every byte of it.
@@ -165,10 +172,11 @@ decide() {
   fi
   # A change that was cut off and met an edit has left two ledgers; where the file fits the other one, that one counts.
   ! printf '%s' "$records" | grep -v "^$after " | grep -q "^$now .* $path\$" || { fate=clean; return; }
-  [ ! -f "$state/$daemon/ledger.before.json" ] && [ "$format" != secret-table ] && is_text "$real" &&
-    book take "$path" "$real" >/dev/null && fate=lines
+  known=$(naming "$path")
+  case $known in '' | *"$newline"*) return ;; esac
+  [ "$format" != secret-table ] && is_text "$real" && book take "$path" "$real" "$known" >/dev/null && fate=lines
   # Of a file that was not there before us, nothing may be left.
-  [ "$fate.$before" != lines.null ] || book take "$path" "$real" | grep -q '[^[:space:]]' || fate=away
+  [ "$fate.$before" != lines.null ] || book take "$path" "$real" "$known" | grep -q '[^[:space:]]' || fate=away
 }
 
 # difference FILE: from what is there to FILE; no context, in which somebody's secret could stand.
@@ -182,14 +190,18 @@ show() {
   decide
   case $fate in
   back) echo "  $path: what was there before comes back"; difference "$copy" ;;
-  away) echo "  $path: goes; it was not there before"; difference /dev/null ;;
-  lines) echo "  $path: edited since; the edit stays, only this changes:"; book take "$path" "$real" | difference - ;;
+  away)
+    leaving="$leaving$path$newline"
+    echo "  $path: goes; it was not there before"
+    difference /dev/null
+    ;;
+  lines) echo "  $path: edited since; the edit stays, only this changes:"; book take "$path" "$real" "$known" | difference - ;;
   clean) echo "  $path: nothing of ours is in it any more" ;;
   stays)
-    stuck=yes
+    stuck="$stuck$real$newline"
     echo "  $path: EDITED SINCE, so that what is ours cannot be told for sure. To be done by hand"
     echo '      (take out what is marked "-" as far as it is there still, put in what is marked "+"):'
-    book tell "$path" /dev/null
+    for ledger in $(naming "$path"); do book tell "$path" /dev/null "$ledger"; done
     ;;
   esac
 }
@@ -229,6 +241,19 @@ wrong() {
 }
 originals() { ls "$state/$daemon/before" 2>/dev/null; }
 
+# still_named: whether an edited file, which stays, names one that would go.
+still_named() {
+  named=no
+  IFS=$newline
+  for gone in $leaving; do
+    for edited in $stuck; do
+      ! grep -qsF -- "${gone##*/}" "$edited" || { named=yes && echo "  $edited still names $gone, which would go"; }
+    done
+  done
+  unset IFS
+  [ "$named" = yes ]
+}
+
 # unaided WHY: what to do about $daemon without its ledger. Names of files only: there may be secrets in them.
 unaided() {
   echo "$daemon: the ledger $1."
@@ -258,9 +283,9 @@ looked() {
     echo "$daemon. These resources (organization/project/stack/kind/name) lose what they have in it:"
     owners "$daemon"
     echo 'Files:'
-    stuck=no
+    stuck='' leaving=''
     each_touched show
-    if [ "$stuck.$by_hand" = yes.no ]; then staying="$staying $daemon"; else going="$going $daemon"; fi
+    if [ -n "$stuck" ] && { [ "$by_hand" = no ] || still_named; }; then staying="$staying $daemon"; else going="$going $daemon"; fi
     echo
   done
 }
@@ -289,8 +314,8 @@ take_out() {
           reload=reload
           ;;
         back.lines)
-          sha256 book take "$path" "$real"
-          set -- "$@" file "$real" "$now" "$digest" 600 0:0 "$(book take "$path" "$real" | octal)"
+          sha256 book take "$path" "$real" "$known"
+          set -- "$@" file "$real" "$now" "$digest" 600 0:0 "$(book take "$path" "$real" "$known" | octal)"
           reload=reload
           ;;
         away.away)

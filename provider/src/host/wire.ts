@@ -48,6 +48,13 @@ export function frames(answer: string, nonce: string, from: { label: string; std
     return { name, words, body: cut < 0 ? "" : part.slice(cut + 1) };
   });
   if (result.at(-1)?.name !== "end") {
+    if (result.length > 0) {
+      throw new HostError(from.label, "the program on the host was ended before it was done", {
+        said: from.stderr,
+        state: from.state,
+        cure: "Find out what ends processes there (memory, a limit, somebody), then run the same command again.",
+      });
+    }
     throw new HostError(from.label, "the answer of the program on the host is cut off or is not its answer", {
       said: from.stderr || answer,
       state: from.state,
