@@ -34,6 +34,13 @@ export async function write(host: Host, script: string): Promise<void> {
   );
 }
 
+/** Its smtpd dies while main.cf holds the word. */
+export async function mortalSmtpd(host: Host, word: string): Promise<void> {
+  const smtpd = (await host.run("echo $(postconf -h daemon_directory)/smtpd")).trim();
+  await host.run(`mv ${smtpd} ${smtpd}.real`);
+  await host.write(smtpd, `#!/bin/sh\ngrep -q ${word} ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
+}
+
 /** All that Postfix reads, and the ledger. */
 export async function postfixFiles(host: Host): Promise<Map<string, string>> {
   const files = await host.files(["/etc/postfix"]);

@@ -297,6 +297,12 @@ function takesOver({ label }: Operation): string {
 
 function missingDaemon(snapshot: Snapshot, daemon: Daemon): Refusal {
   const tool = daemon === "dovecot" ? "doveconf" : "postconf";
+  if (daemon === "postfix" && snapshot.unread !== undefined) {
+    return new Refusal(
+      `postconf cannot read postfix's configuration on ${snapshot.host}: ${snapshot.unread}`,
+      "Correct that first, then run the same command again.",
+    );
+  }
   return new Refusal(
     `${daemon} is not installed on ${snapshot.host} (no ${tool} in the usual directories).`,
     `Point \`connection\` at the host where ${daemon} runs; MailSource takes \`postfixConnection\` for a second host.`,

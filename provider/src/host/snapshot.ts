@@ -67,6 +67,8 @@ export interface Snapshot {
   readonly values: Readonly<Record<string, Answer>>;
   readonly dovecot?: DovecotFacts;
   readonly postfix?: PostfixFacts;
+  /** It is installed, but its own tool cannot read its configuration: what that says. */
+  readonly unread?: string;
   /** Where asked for: logins in passwd-files with other characters than letters, digits and . _ @ -; at most 1000. */
   readonly oddLogins?: readonly string[];
   /** Asked for by a preview only. */
@@ -191,7 +193,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     ...{ host, root, observer, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(readme !== undefined && { readme }),
     ...(dovecot && { dovecot }),
-    ...(postfix && { postfix }),
+    ...(postfix ? { postfix } : named["postconf"] && { unread: named["postconf"].text }),
     ...(named["logins"] && { oddLogins: lines(named["logins"]) }),
     ...(surroundings && { surroundings }),
     ledgers: both("ledger.json"),

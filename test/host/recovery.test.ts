@@ -1,0 +1,141 @@
+// What a change leaves that was cut off or failed, and what others have made of the host before the next operation comes.
+import { strict as assert } from "node:assert";
+import { cutMade, instrumented, meanwhile, noOrder, order, same, stepsMade } from "../support/cuts.js";
+import { startHost, type Host } from "../support/host.js";
+import { serves } from "../support/mail-client.js";
+import { mainCf, mortalSmtpd } from "../support/postfix.js";
+import { create, listening } from "../support/resources.js";
+import { sampled } from "../support/sample.js";
+
+const state = "/var/lib/pulumi-dovecot-postfix";
+const edit = "# edited by somebody";
+
+for (const debian of sampled("trixie")) {
+  describe(`after a change that was cut off, on ${debian}`, () => {
+    let host: Host;
+    let pristine: Map<string, string>;
+
+    beforeEach(async () => {
+      host = await startHost(debian);
+      await instrumented(host);
+      pristine = await host.files();
+    });
+    afterEach(() => host.stop());
+
+    const xclient = () => create(host, { kind: "PostfixXclientTrust" }, { proxies: ["198.51.100.7"] });
+    const relay = () => create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] });
+
+    /** Of a change of Postfix all is killed before a step, the watchdog too. */
+    async function killed(step: string, change: () => Promise<unknown>): Promise<void> {
+      await order(host, "postfix", step, "group");
+      await assert.rejects(change());
+      await noOrder(host);
+      assert.ok(await cutMade(host), step);
+    }
+
+    it("a file that somebody has shortened then is an edit, and stays", async () => {
+      await host.run(`echo '${edit}' >>${mainCf}`);
+      await killed("put", xclient);
+      // What is left is the beginning of the file that waits to take its place.
+      await host.run(`sed -i '$d' ${mainCf}`);
+      const shortened = await host.read(mainCf);
+      const { told } = await listening(async () => (await xclient()).remove());
+      assert.match(told, /postfix: an operation before this one was cut off; its old files are back$/m);
+      assert.equal(await host.read(mainCf), shortened);
+      same(await host.files(), pristine);
+    });
+
+    it("a file that was being written over is no edit", async () => {
+      const main = await host.read(mainCf);
+      for (const [prepare, begin] of [
+        // To a file with other hard links, its bytes are written in place.
+        [`ln ${mainCf} /root/link`, "cp main.cf .main.cf.pulumi-half && truncate -s $size main.cf"],
+        // On a full disk, its old ones are.
+        ["rm /root/link", `: >.main.cf.pulumi-half && head -c $size ${state}/postfix/before/*main.cf >main.cf`],
+      ] as const) {
+        await host.run(prepare);
+        pristine = await host.files();
+        await killed("proved", relay);
+        await host.run(`size=${main.length - 100} && cd /etc/postfix && ${begin}`);
+        await (await relay()).remove();
+        assert.equal(await host.read(mainCf), main, prepare);
+        same(await host.files(), pristine);
+      }
+    });
+
+    it("Postfix starts again where we had stopped it, and not where somebody else has", async () => {
+      await killed("proved", relay);
+      await host.run("postfix stop 2>/dev/null");
+      await assert.rejects(relay(), /does not run/);
+      await host.run("postfix start 2>/dev/null");
+      await killed("proved", relay);
+      await host.run(`: >${state}/postfix/journal/stopped; postfix stop 2>/dev/null`);
+      await (await relay()).remove();
+      await serves(host);
+      same(await host.files(), pristine);
+    });
+
+    it("what an edit keeps from being undone is proved before the next operation says that all is well", async () => {
+      await mortalSmtpd(host, "203.0.113.20");
+      pristine = await host.files();
+      await meanwhile(
+        host,
+        { where: "postfix", at: "proved" },
+        () =>
+          assert.rejects(
+            relay(),
+            /Somebody changed these files meanwhile, so they were left as they are: \/etc\/postfix\/main\.cf/,
+          ),
+        () => host.run(`echo '${edit}' >>${mainCf}`),
+      );
+      assert.match(await host.read(mainCf), /203\.0\.113\.20/);
+      await assert.rejects(relay(), /postfix: its services do not answer, so a change could not be proved/);
+      const trust = await create(host, { kind: "DovecotProxyTrust" }, { proxies: ["192.0.2.10"] });
+      await host.run(`sed -i 's| 203.0.113.20/32||' ${mainCf}; postfix stop 2>/dev/null; postfix start 2>/dev/null`);
+      await (await relay().catch(() => undefined))?.remove();
+      await trust.remove();
+    });
+
+    it("what is added in the very moment in which a file goes, or comes back, stays", async () => {
+      const fragment = (await host.run("ls -d /etc/dovecot/conf.d")).trim() + "/99-zz-pulumi-dovecot-postfix.conf";
+      const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
+      const first = await trust();
+      await order(host, "main", 0, "none");
+      await first.remove();
+      const at = (await stepsMade(host)).filter(({ command }) => / take_away mv /.test(command)).at(-1)?.at ?? 0;
+      const second = await trust();
+      await meanwhile(
+        host,
+        { where: "dovecot", at },
+        () => second.remove(),
+        () => host.run(`echo '${edit}' >>${fragment}`),
+      );
+      assert.equal(await host.read(fragment), `${edit}\n`);
+      await host.run(`rm ${fragment}`);
+
+      await mortalSmtpd(host, "203.0.113.20");
+      pristine = await host.files();
+      await meanwhile(
+        host,
+        { where: "postfix", at: "restore" },
+        () => assert.rejects(relay(), /a service that answered before does not answer/),
+        () => host.run(`echo '${edit}' >>${mainCf}`),
+      );
+      assert.match(await host.read(mainCf), new RegExp(`${edit}\\n$`));
+    });
+
+    it("a ledger that somebody has deleted is told where the files of before show that there was one", async () => {
+      const one = await relay();
+      await host.run(`mv ${state}/postfix/ledger.json /root`);
+      const written = await host.files();
+      const missing =
+        /the ledger \S+\/postfix\/ledger\.json is missing, but files of before are in \S+\/postfix\/before\.\nState of the host: Nothing was changed\.\nWhat to do: Restore it from a backup of \/var\/lib/;
+      await assert.rejects(relay(), missing);
+      await assert.rejects(one.remove(), missing);
+      same(await host.files(), written);
+      await host.run(`mv /root/ledger.json ${state}/postfix`);
+      await one.remove();
+      same(await host.files(), pristine);
+    });
+  });
+}
