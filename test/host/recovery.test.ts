@@ -28,7 +28,7 @@ for (const debian of sampled("trixie")) {
     /** Of a change of Postfix all is killed before a step, the watchdog too. */
     async function killed(step: string, change: () => Promise<unknown>): Promise<void> {
       await order(host, "postfix", step, "group");
-      await assert.rejects(change());
+      await assert.rejects(change(), /the program on the host was ended before it was done.*run the same command again/s);
       await noOrder(host);
       assert.ok(await cutMade(host), step);
     }
@@ -122,6 +122,24 @@ for (const debian of sampled("trixie")) {
         () => host.run(`echo '${edit}' >>${mainCf}`),
       );
       assert.match(await host.read(mainCf), new RegExp(`${edit}\\n$`));
+    });
+
+    it("what is in place, or is again, is on the disk before its journal goes", async () => {
+      const log = "/root/synced";
+      await host.write(
+        "/usr/local/bin/sync",
+        `#!/bin/sh\necho "$(grep -c 203.0.113.20 ${mainCf}) $(ls -d ${state}/postfix/journal) $*" >>${log}\nexec /usr/bin/sync "$@"\n`,
+        "755",
+      );
+      const synced = (ours: number) =>
+        new RegExp(`^${ours} ${state}/postfix/journal .*${mainCf} /etc/postfix( |$)`, "m");
+      await (await relay()).remove();
+      assert.match(await host.read(log), synced(1));
+      assert.match(await host.read(log), synced(0));
+      await mortalSmtpd(host, "203.0.113.20");
+      await host.run(`rm ${log}`);
+      await assert.rejects(relay());
+      assert.match(await host.read(log), synced(0));
     });
 
     it("a ledger that somebody has deleted is told where the files of before show that there was one", async () => {

@@ -4,6 +4,8 @@ import {
   createAll,
   cutMade,
   instrumented,
+  noOrder,
+  order,
   random,
   removeAll,
   resources,
@@ -147,6 +149,41 @@ function promises(debian: Debian): void {
     await serves(host);
     await removeAll(all);
     await host.run(`sed -i 's/ 192.0.2.77//' ${mainCf}`);
+    same(await host.files(), pristine);
+  });
+
+  it("by hand, too, no file goes that an edited one still names", async () => {
+    await host.run(`cd /etc/dovecot && sed -i '/^!include conf\\.d/d' dovecot.conf &&
+      printf '!include %s\\n' conf.d/*.conf >>dovecot.conf && doveadm reload`);
+    const all = await createAll(host);
+    await host.run(`sed -i 's|^!include_try .*pulumi.*|&  |' ${dovecotConf}`);
+    const named = /dovecot\.conf still names \S+pulumi-dovecot-postfix\.conf, which would go/;
+    const done = await run(`${undo} --yes --by-hand`, 1);
+    assert.match(done, named);
+    assert.match(done, /Still there: dovecot\./);
+    await serves(host);
+    await host.run(`sed -i '/^!include_try .*pulumi/d' ${dovecotConf}`);
+    assert.doesNotMatch(await run(`${undo} --yes --by-hand`), named);
+    await serves(host);
+    await removeAll(all);
+    assert.equal(await host.run("find /etc/dovecot /etc/postfix /var/lib -name '*pulumi*'"), "");
+  });
+
+  it("where a removal was cut off and met an edit, it says what was ours", async () => {
+    await instrumented(host);
+    pristine = await host.files();
+    const all = await createAll(host);
+    await order(host, "postfix", "proved", "group");
+    await removeAll(all).catch(() => undefined);
+    await noOrder(host);
+    assert.ok(await cutMade(host));
+    await host.run(`echo '# edited' >>${mainCf}`);
+    const said = await run(`${undo} --yes`, 1);
+    assert.match(said, /main\.cf: EDITED SINCE[^]*\(words of ours: 203\.0\.113\.20\/32\)/);
+    assert.doesNotMatch(said, /awk:/);
+    await run(`${undo} --yes --by-hand`);
+    await removeAll(all);
+    await host.run(`sed -i '$d' ${mainCf}`);
     same(await host.files(), pristine);
   });
 
