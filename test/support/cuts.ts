@@ -90,6 +90,7 @@ export interface Step {
 }
 
 const directory = "/opt/fault";
+const EDIT = "# edited by somebody";
 
 /** Everything that a shell does without leaving its process cannot change the host, so a cut there is the next one. */
 const instrument = String.raw`#!/bin/bash
@@ -126,8 +127,8 @@ fault() {
   freeze) kill -STOP $my_all ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
-  editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
-  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $my_all ;;
+  editing) echo '${EDIT}' >>/etc/postfix/main.cf ;;
+  edit) echo '${EDIT}' >>/etc/postfix/main.cf; kill -9 $my_all ;;
   *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
   esac
 }
@@ -225,15 +226,52 @@ const FAREWELL = 300;
 
 type Files = ReadonlyMap<string, string>;
 
+/** What Dovecot reads, and what Postfix does. */
+const configurations = [/^\/etc\/dovecot\//, /^\/etc\/(postfix|mail)\//];
+
+const differing = (now: Files, then: Files) =>
+  [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+
 /** Byte for byte the same; names only what differs. */
 export function same(now: Files, then: Files): void {
-  const paths = [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+  const paths = differing(now, then);
   const list = (files: Files) => paths.map((path) => `${path}: ${files.get(path) ?? "absent"}`);
   assert.deepEqual(list(now), list(then));
 }
 
-/** Where an administrator's line is to stay in main.cf. */
-const edited = (kind: Kind) => kind === "edit" || kind === "editing";
+/** Where an administrator's line is to stay in main.cf, by whatever name. */
+const edited = (kind: Kind, path = "main.cf") =>
+  (kind === "edit" || kind === "editing") && /main\.cf(\.linked)?$/.test(path);
+
+/** Whether the program, or its watchdog, is there to put all in order. */
+const mended = ({ kind }: Cut) => !["group", "twice", "reboot"].includes(kind);
+
+/** All files are of one and the same time. */
+function ofOneTime(now: Files, times: readonly Files[]): void {
+  const others = times.map((then) => differing(now, then));
+  const names = others.map((paths) => paths.join(" ")).join("; not new: ");
+  assert.ok(
+    others.some((paths) => paths.length === 0),
+    `neither all old nor all new; not old: ${names}`,
+  );
+}
+
+/** Both daemons start anew, whatever else goes on: one that a watchdog has started at the same time runs already. */
+async function restarted(host: Host): Promise<void> {
+  const start = (daemon: string, stop: string, start: string) => {
+    const said = `${directory}/start.${daemon}`;
+    return host.exec(`exec </dev/null >${said} 2>&1; ${stop}; ${start} || grep -q 'already running' ${said}`);
+  };
+  const ends = await Promise.all([
+    start("dovecot", "doveadm stop", "dovecot"),
+    start("postfix", "postfix stop", "postfix start"),
+  ]);
+  const said = await host.run(`cat ${directory}/start.*`);
+  assert.ok(
+    ends.every(({ code }) => code === 0),
+    `a daemon does not start: ${said}`,
+  );
+}
 
 const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || /\.pulumi-(new|old)$/.test(path);
 
@@ -353,25 +391,32 @@ export class Patient {
   private async pure(withEdit: boolean): Promise<void> {
     const { host } = this;
     if (withEdit) {
-      const last = (await host.run("tail -n 1 /etc/postfix/main.cf; sed -i '$d' /etc/postfix/main.cf")).trim();
-      assert.equal(last, "# edited by somebody", "the administrator's edit is gone");
+      const last = (await host.run("tail -n 1 /etc/postfix/main.cf")).trim();
+      assert.equal(last, EDIT, "the administrator's edit is gone");
+      await host.run(`truncate -s -${EDIT.length + 1} /etc/postfix/main.cf`);
     }
     same(await host.files(), this.pristine);
   }
 
-  /** Daemons run and serve, the configuration is whole, and daemons that start right now do. */
-  private async alive(whole: readonly (Files | undefined)[], { kind }: Cut, restart: boolean): Promise<void> {
+  /** Daemons that start right now do, then they run and serve, and the configuration is whole. */
+  private async alive(whole: readonly (Files | undefined)[], cut: Cut, restart: boolean): Promise<void> {
     const { host } = this;
+    const { kind } = cut;
     const until = Date.now() + 30_000;
+    if (restart) await restarted(host);
     await settled(host);
-    for (const [path, now] of await host.files()) {
-      if (ours(path) || (edited(kind) && path === "/etc/postfix/main.cf")) continue;
-      const known = whole.some((files) => files?.get(path) === now);
-      assert.ok(known, `${path} is neither old nor new: ${now}`);
+    const known = whole.filter((files) => files !== undefined);
+    const now = await host.files();
+    const meant = (path: string) => !ours(path) && !edited(kind, path);
+    for (const [path, is] of now) {
+      const old = known.some((files) => files.get(path) === is);
+      assert.ok(old || !meant(path), `${path} is neither old nor new: ${is}`);
+    }
+    for (const daemons of mended(cut) ? configurations : []) {
+      const part = (files: Files) => new Map([...files].filter(([path]) => daemons.test(path) && meant(path)));
+      ofOneTime(part(now), known.map(part));
     }
     await host.run("doveconf -n >/dev/null && postfix check");
-    if (restart)
-      await host.run("(doveadm stop; dovecot; postfix stop; postfix start) </dev/null >/dev/null 2>&1; true");
     await serves(host);
     assert.ok(Date.now() < until, "logins and SMTP took more than 30 s to come back");
   }
