@@ -123,7 +123,11 @@ fault() {
   program) kill -9 $my_all ;;
   side) kill -9 "$BASHPID" ;;
   midway) (sleep "0.0$((my_at % 5))$((my_at % 7))"; kill -9 $my_all) </dev/null >/dev/null 2>&1 9<&- & ;;
-  session) kill -9 $PPID ;;
+  session)
+    my_all=$PPID # perhaps sudo
+    while [[ $(ps -o comm= -p "$my_all") != sshd* ]]; do my_all=$(ps -o ppid= -p "$my_all" | tr -d ' '); done
+    kill -9 "$my_all"
+    ;;
   freeze) kill -STOP $my_all ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
@@ -200,7 +204,7 @@ export async function instrumented(host: Host): Promise<void> {
 
 const hash = (text: string) => `{SHA512-CRYPT}$6$rounds=1000$${text}$${"x".repeat(86)}`;
 
-/** Four resources, both daemons, every format of file; `b` is what an update makes of them. */
+/** Four resources, both daemons, every format of file that a host asks for (variants.ts); `b` is what an update makes of them. */
 export const resources = (variant: "a" | "b"): readonly (readonly [string, Record<string, unknown>])[] => {
   const proxies = [variant === "a" ? "198.51.100.7" : "198.51.100.8"];
   return [
@@ -281,6 +285,7 @@ export class Patient {
   /** Of each operation, where there is a link. */
   private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
+  private links = "";
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
 
@@ -293,6 +298,7 @@ export class Patient {
   async examine(): Promise<void> {
     await instrumented(this.host);
     this.pristine = await this.host.files();
+    this.links = await this.hardLinks();
     let all: Resource[] = [];
     for (const operation of operations) {
       await order(this.host, "main", 0, "none");
@@ -387,6 +393,10 @@ export class Patient {
     return atByte(kind) || kind === "slices" ? undefined : this.steps.get(operation)?.[step - 1];
   }
 
+  private hardLinks(): Promise<string> {
+    return this.host.run("find /etc/dovecot /etc/postfix -type f -links +1 -printf '%p %n\\n' | sort");
+  }
+
   /** Nothing of ours is left, and what somebody else did is. */
   private async pure(withEdit: boolean): Promise<void> {
     const { host } = this;
@@ -416,6 +426,7 @@ export class Patient {
       const part = (files: Files) => new Map([...files].filter(([path]) => daemons.test(path) && meant(path)));
       ofOneTime(part(now), known.map(part));
     }
+    assert.equal(await this.hardLinks(), this.links);
     await host.run("doveconf -n >/dev/null && postfix check");
     await serves(host);
     assert.ok(Date.now() < until, "logins and SMTP took more than 30 s to come back");
