@@ -15,6 +15,7 @@ const linkBudgetMs = 15_000;
 const most = 15;
 const kinds: readonly Kind[] = [
   "program",
+  "undoing",
   "midway",
   "side",
   "session",

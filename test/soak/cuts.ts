@@ -25,7 +25,7 @@ export const commits: Ways = {
   title: "Cut at any moment",
   what:
     "Commits of real hosts that were stopped: `program`: kill -9 of all its shells, `midway`: within a command, `side`: one " +
-    "daemon's transaction only, `group`: and of its watchdog, " +
+    "daemon's transaction only, `group`: and of its watchdog, `undoing`: while a failed proof is undone, with the watchdog or without, " +
     "`twice`: and again while the next operation mends that, " +
     "`session`: of sshd's child, `provider`: of the process on the client, `silence`: no packet leaves the host any more, " +
     "`reboot`: the host's plug, `edit`: an administrator edits main.cf before the kill, `editing`: and no kill. " +
@@ -37,6 +37,7 @@ export const commits: Ways = {
     { kind: "side", every: 12 },
     { kind: "session", every: 24 },
     { kind: "group", every: 16 },
+    { kind: "undoing", every: 3 },
     { kind: "twice", every: 16 },
     { kind: "edit", every: 16 },
     { kind: "editing", every: 24 },

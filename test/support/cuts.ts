@@ -6,6 +6,7 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { deafen, deafenable, hear } from "./deaf.js";
 import type { Connection, Host } from "./host.js";
 import { serves } from "./mail-client.js";
 import { create, type Resource } from "./resources.js";
@@ -28,6 +29,8 @@ export type Kind =
   | "group"
   /** The same, and once more while the next operation mends it. */
   | "twice"
+  /** The proof fails, and then at a step of the undo `program`, or every other time `group`. */
+  | "undoing"
   /** The program stands still, and holds the lock. */
   | "freeze"
   /** No packet leaves the host for the client any more; nothing is reset. */
@@ -87,6 +90,8 @@ export interface Step {
   /** As the instrument counts: a daemon's transaction goes on where the main shell was when it began. */
   readonly at: number;
   readonly command: string;
+  /** The functions that have called the one in which it is, each with a "<" before it. */
+  readonly callers: string;
 }
 
 const directory = "/opt/fault";
@@ -113,7 +118,8 @@ fault() {
   [ "$BASHPID" = "${"$"}{self:-$$}" ] && [ "${"$"}{call:-transaction}" = transaction ] || return 0
   ! pure "$BASH_COMMAND" || return 0
   my_step=$((my_step + 1))
-  echo "$my_step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
+  printf -v my_callers '<%s' "${"$"}{FUNCNAME[@]:2}"
+  echo "$my_step ${"$"}{FUNCNAME[1]}$my_callers ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
   [ "$my_done.${"$"}{daemon:-main}" = "no.$my_where" ] || return 0
   case $my_at in "$my_step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
   my_done=yes
@@ -189,8 +195,12 @@ export const settled = (host: Host) => host.run("flock -w 30 /var/lib sleep 0.1;
 export async function stepsMade(host: Host): Promise<Step[]> {
   const told = await Promise.all(
     shells.map(async (where) => {
-      const commands = (await host.run(`cat ${directory}/steps.${where} 2>/dev/null || :`)).split("\n").filter(Boolean);
-      return commands.map((command) => ({ where, at: parseInt(command), command: `${where} ${command}` }));
+      const told = await host.run(`cat ${directory}/steps.${where} 2>/dev/null || :`);
+      return [...told.matchAll(/^(\d+) ([^ <]*)(\S*) (.*)$/gm)].map(
+        ([, at = "", name = "", callers = "", command = ""]) => {
+          return { where, at: Number(at), callers, command: `${where} ${at} ${name} ${command}` };
+        },
+      );
     }),
   );
   return told.flat();
@@ -247,8 +257,22 @@ export function same(now: Files, then: Files): void {
 const edited = (kind: Kind, path = "main.cf") =>
   (kind === "edit" || kind === "editing") && /main\.cf(\.linked)?$/.test(path);
 
+/** What the instrument does. */
+const doneAs = ({ kind, step }: Cut): Kind => {
+  if (kind === "undoing") return step % 2 === 0 ? "program" : "group";
+  return kind === "twice" ? "group" : kind;
+};
+
+/** What is left of each shell's steps when its undo begins. */
+const fromUndo = (steps: readonly Step[]): Step[] =>
+  shells.flatMap((where) => {
+    const all = steps.filter((step) => step.where === where);
+    const begin = all.findIndex(({ callers }) => callers.includes("<undo_files<"));
+    return begin < 0 ? [] : all.slice(begin);
+  });
+
 /** Whether the program, or its watchdog, is there to put all in order. */
-const mended = ({ kind }: Cut) => !["group", "twice", "reboot"].includes(kind);
+const mended = (cut: Cut) => !["group", "reboot"].includes(doneAs(cut));
 
 /** All files are of one and the same time. */
 function ofOneTime(now: Files, times: readonly Files[]): void {
@@ -282,6 +306,8 @@ const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix"
 /** A host on which cuts are made, one after the other. */
 export class Patient {
   private readonly steps = new Map<Operation, Step[]>();
+  /** The steps of an undo, and of all that comes after it. */
+  private readonly undoing = new Map<Operation, Step[]>();
   /** Of each operation, where there is a link. */
   private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
@@ -294,29 +320,44 @@ export class Patient {
     private readonly link?: Link,
   ) {}
 
-  /** Counts the steps of each operation, and the bytes of its dialogue. */
+  /** Counts the steps of each operation and, where there is no link, of its undo; else the bytes of its dialogue. */
   async examine(): Promise<void> {
-    await instrumented(this.host);
-    this.pristine = await this.host.files();
+    const { host, link } = this;
+    await instrumented(host);
+    await deafenable(host);
+    this.pristine = await host.files();
     this.links = await this.hardLinks();
     let all: Resource[] = [];
     for (const operation of operations) {
-      await order(this.host, "main", 0, "none");
       const run = async () => {
-        if (operation === "create") all = await createAll(this.link ?? this.host);
+        if (operation === "create") all = await createAll(link ?? host);
         else await (operation === "update" ? updateAll(all) : removeAll(all));
       };
-      if (this.link) this.lengths.set(operation, await this.link.measure(run));
-      else await run();
-      this.steps.set(operation, await stepsMade(this.host));
-      this.made.set(operation, await this.host.files());
+      if (!link) {
+        const old = await host.files();
+        await deafen(host);
+        this.undoing.set(operation, fromUndo(await this.counted(() => assert.rejects(run(), /does not answer/))));
+        await hear(host);
+        same(await host.files(), old);
+      }
+      const steps = () => this.counted(run).then((steps) => this.steps.set(operation, steps));
+      if (link) this.lengths.set(operation, await link.measure(steps));
+      else await steps();
+      this.made.set(operation, await host.files());
     }
     assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
   }
 
+  /** The steps of an operation that nobody cuts. */
+  private async counted(run: () => Promise<unknown>): Promise<Step[]> {
+    await order(this.host, "main", 0, "none");
+    await run();
+    return stepsMade(this.host);
+  }
+
   /** At how many steps, or bytes, it can be cut so. */
   places({ operation, kind }: Omit<Cut, "step">): number {
-    return (atByte(kind) ? this.lengths.get(operation)?.[kind] : this.steps.get(operation)?.length) ?? 0;
+    return (atByte(kind) ? this.lengths.get(operation)?.[kind] : this.stepsOf(operation, kind).length) ?? 0;
   }
 
   name(cut: Cut): string {
@@ -341,7 +382,7 @@ export class Patient {
       update: () => updateAll(before),
       remove: () => removeAll(before),
     });
-    const wanted = this.made.get(operation);
+    const wanted = kind === "undoing" && mended(cut) ? undefined : this.made.get(operation);
     await this.alive([old, wanted], cut, options.restart);
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
@@ -372,10 +413,12 @@ export class Patient {
     const run = operations[operation];
     const link = this.linkOf(cut);
     const step = this.stepOf(cut);
-    if (step) await order(host, step.where, step.at, kind === "twice" ? "group" : kind);
+    if (step) await order(host, step.where, step.at, doneAs(cut));
     if (link) return link.cut(cut, run).finally(() => noOrder(host));
+    if (kind === "undoing") await deafen(host);
     if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
     else await run().catch(() => undefined);
+    if (kind === "undoing") await hear(host);
     await noOrder(host);
     return cutMade(host);
   }
@@ -390,7 +433,11 @@ export class Patient {
   }
 
   private stepOf({ operation, kind, step }: Cut): Step | undefined {
-    return atByte(kind) || kind === "slices" ? undefined : this.steps.get(operation)?.[step - 1];
+    return atByte(kind) || kind === "slices" ? undefined : this.stepsOf(operation, kind)[step - 1];
+  }
+
+  private stepsOf(operation: Operation, kind: Kind): readonly Step[] {
+    return (kind === "undoing" ? this.undoing : this.steps).get(operation) ?? [];
   }
 
   private hardLinks(): Promise<string> {
