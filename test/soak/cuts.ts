@@ -1,7 +1,8 @@
 // Every cut of every operation on both Debians. A lost host is named and replaced; the count goes on.
 import { operations, Patient, type Cut, type Kind } from "../support/cuts.js";
-import { startHost, type Debian, type Host } from "../support/host.js";
+import type { Debian, Host } from "../support/host.js";
 import { linkTo } from "../support/link.js";
+import { startVariant, variants } from "../support/variants.js";
 import type { Section } from "./report.js";
 
 /** What is cut: by `every` a kind's cuts are one in so many of an operation's steps, by `count` so many of an operation. */
@@ -15,6 +16,7 @@ interface Ways {
 }
 
 const outcome =
+  "A third each of hosts as the distribution has them, made by hand with hard links, and with links and sudo. " +
   "After each: a whole configuration, daemons that serve and start, and an `up` and a `destroy` that need no help and leave " +
   "every byte as it was. What did not come is not counted.";
 
@@ -23,7 +25,8 @@ export const commits: Ways = {
   title: "Cut at any moment",
   what:
     "Commits of real hosts that were stopped: `program`: kill -9 of all its shells, `midway`: within a command, `side`: one " +
-    "daemon's transaction only, `group`: and of its watchdog, `twice`: and again while the next operation mends that, " +
+    "daemon's transaction only, `group`: and of its watchdog, `undoing`: while a failed proof is undone, with the watchdog or without, " +
+    "`twice`: and again while the next operation mends that, " +
     "`session`: of sshd's child, `provider`: of the process on the client, `silence`: no packet leaves the host any more, " +
     "`reboot`: the host's plug, `edit`: an administrator edits main.cf before the kill, `editing`: and no kill. " +
     outcome,
@@ -34,6 +37,7 @@ export const commits: Ways = {
     { kind: "side", every: 12 },
     { kind: "session", every: 24 },
     { kind: "group", every: 16 },
+    { kind: "undoing", every: 3 },
     { kind: "twice", every: 16 },
     { kind: "edit", every: 16 },
     { kind: "editing", every: 24 },
@@ -64,8 +68,8 @@ export const links: Ways = {
   least: 60,
 };
 
-/** Of each Debian, at the same time: a cut is mostly waiting. */
-const PATIENTS = 3;
+/** Of each Debian, at the same time: a cut is mostly waiting. One of each variant. */
+const PATIENTS = variants.length;
 
 /** `stride`: only every so many steps. */
 export async function cuts(ways: Ways, debians: readonly Debian[], stride: number): Promise<Section> {
@@ -104,14 +108,14 @@ async function patient(
   { debian, which, stride }: { debian: Debian; which: number; stride: number },
   made: Cut[],
 ): Promise<string[]> {
-  let host = await startHost(debian);
+  let host = await startVariant(debian, which);
   let patient = await examined(ways, host);
   const all = operations
     .flatMap((operation) => cutsOf(ways, operation, patient, stride))
     .filter((_, n) => n % PATIENTS === which);
   const lost: string[] = [];
   for (const [n, cut] of all.entries()) {
-    const name = patient.name(cut);
+    const name = `${patient.name(cut)}, host ${variants[which]?.what ?? ""}`;
     try {
       if (await patient.cut(cut, { restart: n % 3 === 0 })) made.push(cut);
     } catch (error) {
@@ -119,7 +123,7 @@ async function patient(
       lost.push(name);
       console.error(`LOST ${name}: ${error instanceof Error ? error.message : String(error)}`);
       await host.stop();
-      host = await startHost(debian);
+      host = await startVariant(debian, which);
       patient = await examined(ways, host);
     }
     if (process.env["SOAK_VERBOSE"]) console.error(`${n + 1} ${name}`);

@@ -6,6 +6,7 @@
 import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { deafen, deafenable, hear } from "./deaf.js";
 import type { Connection, Host } from "./host.js";
 import { serves } from "./mail-client.js";
 import { create, type Resource } from "./resources.js";
@@ -28,6 +29,8 @@ export type Kind =
   | "group"
   /** The same, and once more while the next operation mends it. */
   | "twice"
+  /** The proof fails, and then at a step of the undo `program`, or every other time `group`. */
+  | "undoing"
   /** The program stands still, and holds the lock. */
   | "freeze"
   /** No packet leaves the host for the client any more; nothing is reset. */
@@ -87,9 +90,12 @@ export interface Step {
   /** As the instrument counts: a daemon's transaction goes on where the main shell was when it began. */
   readonly at: number;
   readonly command: string;
+  /** The functions that have called the one in which it is, each with a "<" before it. */
+  readonly callers: string;
 }
 
 const directory = "/opt/fault";
+const EDIT = "# edited by somebody";
 
 /** Everything that a shell does without leaving its process cannot change the host, so a cut there is the next one. */
 const instrument = String.raw`#!/bin/bash
@@ -112,7 +118,8 @@ fault() {
   [ "$BASHPID" = "${"$"}{self:-$$}" ] && [ "${"$"}{call:-transaction}" = transaction ] || return 0
   ! pure "$BASH_COMMAND" || return 0
   my_step=$((my_step + 1))
-  echo "$my_step ${"$"}{FUNCNAME[1]} ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
+  printf -v my_callers '<%s' "${"$"}{FUNCNAME[@]:2}"
+  echo "$my_step ${"$"}{FUNCNAME[1]}$my_callers ${"$"}{BASH_COMMAND%%$'\n'*}" >>${directory}/steps.${"$"}{daemon:-main}
   [ "$my_done.${"$"}{daemon:-main}" = "no.$my_where" ] || return 0
   case $my_at in "$my_step" | "${"$"}{FUNCNAME[1]}") ;; *) return 0 ;; esac
   my_done=yes
@@ -122,12 +129,16 @@ fault() {
   program) kill -9 $my_all ;;
   side) kill -9 "$BASHPID" ;;
   midway) (sleep "0.0$((my_at % 5))$((my_at % 7))"; kill -9 $my_all) </dev/null >/dev/null 2>&1 9<&- & ;;
-  session) kill -9 $PPID ;;
+  session)
+    my_all=$PPID # perhaps sudo
+    while [[ $(ps -o comm= -p "$my_all") != sshd* ]]; do my_all=$(ps -o ppid= -p "$my_all" | tr -d ' '); done
+    kill -9 "$my_all"
+    ;;
   freeze) kill -STOP $my_all ;;
   group) kill -9 -- "-$(ps -o pgid= -p $$ | tr -d ' ')" ;;
   silence) ip route add blackhole "${"$"}{SSH_CLIENT%% *}/32" ;;
-  editing) echo '# edited by somebody' >>/etc/postfix/main.cf ;;
-  edit) echo '# edited by somebody' >>/etc/postfix/main.cf; kill -9 $my_all ;;
+  editing) echo '${EDIT}' >>/etc/postfix/main.cf ;;
+  edit) echo '${EDIT}' >>/etc/postfix/main.cf; kill -9 $my_all ;;
   *) echo >${directory}/reached; until [ -e ${directory}/go ]; do sleep 0.02; done ;;
   esac
 }
@@ -184,8 +195,12 @@ export const settled = (host: Host) => host.run("flock -w 30 /var/lib sleep 0.1;
 export async function stepsMade(host: Host): Promise<Step[]> {
   const told = await Promise.all(
     shells.map(async (where) => {
-      const commands = (await host.run(`cat ${directory}/steps.${where} 2>/dev/null || :`)).split("\n").filter(Boolean);
-      return commands.map((command) => ({ where, at: parseInt(command), command: `${where} ${command}` }));
+      const told = await host.run(`cat ${directory}/steps.${where} 2>/dev/null || :`);
+      return [...told.matchAll(/^(\d+) ([^ <]*)(\S*) (.*)$/gm)].map(
+        ([, at = "", name = "", callers = "", command = ""]) => {
+          return { where, at: Number(at), callers, command: `${where} ${at} ${name} ${command}` };
+        },
+      );
     }),
   );
   return told.flat();
@@ -199,7 +214,7 @@ export async function instrumented(host: Host): Promise<void> {
 
 const hash = (text: string) => `{SHA512-CRYPT}$6$rounds=1000$${text}$${"x".repeat(86)}`;
 
-/** Four resources, both daemons, every format of file; `b` is what an update makes of them. */
+/** Four resources, both daemons, every format of file that a host asks for (variants.ts); `b` is what an update makes of them. */
 export const resources = (variant: "a" | "b"): readonly (readonly [string, Record<string, unknown>])[] => {
   const proxies = [variant === "a" ? "198.51.100.7" : "198.51.100.8"];
   return [
@@ -225,24 +240,74 @@ const FAREWELL = 300;
 
 type Files = ReadonlyMap<string, string>;
 
+/** What Dovecot reads, and what Postfix does. */
+const configurations = [/^\/etc\/dovecot\//, /^\/etc\/(postfix|mail)\//];
+
+const differing = (now: Files, then: Files) =>
+  [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+
 /** Byte for byte the same; names only what differs. */
 export function same(now: Files, then: Files): void {
-  const paths = [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+  const paths = differing(now, then);
   const list = (files: Files) => paths.map((path) => `${path}: ${files.get(path) ?? "absent"}`);
   assert.deepEqual(list(now), list(then));
 }
 
-/** Where an administrator's line is to stay in main.cf. */
-const edited = (kind: Kind) => kind === "edit" || kind === "editing";
+/** Where an administrator's line is to stay in main.cf, by whatever name. */
+const edited = (kind: Kind, path = "main.cf") =>
+  (kind === "edit" || kind === "editing") && /main\.cf(\.linked)?$/.test(path);
+
+/** What the instrument does. */
+const doneAs = ({ kind, step }: Cut): Kind => {
+  if (kind === "undoing") return step % 2 === 0 ? "program" : "group";
+  return kind === "twice" ? "group" : kind;
+};
+
+/** What is left of each shell's steps when its undo begins. */
+const fromUndo = (steps: readonly Step[]): Step[] =>
+  shells.flatMap((where) => {
+    const all = steps.filter((step) => step.where === where);
+    const begin = all.findIndex(({ callers }) => callers.includes("<undo_files<"));
+    return begin < 0 ? [] : all.slice(begin);
+  });
+
+/** Whether the program, or its watchdog, is there to put all in order. */
+const mended = (cut: Cut) => !["group", "reboot"].includes(doneAs(cut));
+
+/** All files are of one and the same time. */
+function ofOneTime(now: Files, times: readonly Files[]): void {
+  const others = times.map((then) => differing(now, then));
+  const names = others.map((paths) => paths.join(" ")).join("; not new: ");
+  assert.ok(
+    others.some((paths) => paths.length === 0),
+    `neither all old nor all new; not old: ${names}`,
+  );
+}
+
+/** Both daemons start anew, whatever else goes on: one that a watchdog has started at the same time runs already. */
+async function restarted(host: Host): Promise<void> {
+  const start = (stop: string, start: string, status: string) =>
+    host.exec(`exec </dev/null >/dev/null 2>&1; ${stop}; ${start} || ${status}`);
+  const [dovecot, postfix] = await Promise.all([
+    start("doveadm stop", "dovecot", "doveadm process status log"),
+    start("postfix stop", "postfix start", "postfix status"),
+  ]);
+  if (dovecot.code === 0 && postfix.code === 0) return;
+  const log = await host.run("tail -n 20 /var/log/mail.log");
+  assert.fail(`started right then, Dovecot ends with status ${dovecot.code}, Postfix with ${postfix.code}: ${log}`);
+}
 
 const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || /\.pulumi-(new|old)$/.test(path);
 
 /** A host on which cuts are made, one after the other. */
 export class Patient {
   private readonly steps = new Map<Operation, Step[]>();
+  /** The steps of an undo, and of all that comes after it. */
+  private readonly undoing = new Map<Operation, Step[]>();
   /** Of each operation, where there is a link. */
   private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
+  private links = "";
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
 
@@ -251,28 +316,44 @@ export class Patient {
     private readonly link?: Link,
   ) {}
 
-  /** Counts the steps of each operation, and the bytes of its dialogue. */
+  /** Counts the steps of each operation and, where there is no link, of its undo; else the bytes of its dialogue. */
   async examine(): Promise<void> {
-    await instrumented(this.host);
-    this.pristine = await this.host.files();
+    const { host, link } = this;
+    await instrumented(host);
+    await deafenable(host);
+    this.pristine = await host.files();
+    this.links = await this.hardLinks();
     let all: Resource[] = [];
     for (const operation of operations) {
-      await order(this.host, "main", 0, "none");
       const run = async () => {
-        if (operation === "create") all = await createAll(this.link ?? this.host);
+        if (operation === "create") all = await createAll(link ?? host);
         else await (operation === "update" ? updateAll(all) : removeAll(all));
       };
-      if (this.link) this.lengths.set(operation, await this.link.measure(run));
-      else await run();
-      this.steps.set(operation, await stepsMade(this.host));
-      this.made.set(operation, await this.host.files());
+      if (!link) {
+        const old = await host.files();
+        await deafen(host);
+        this.undoing.set(operation, fromUndo(await this.counted(() => assert.rejects(run(), /does not answer/))));
+        await hear(host);
+        same(await host.files(), old);
+      }
+      const steps = () => this.counted(run).then((steps) => this.steps.set(operation, steps));
+      if (link) this.lengths.set(operation, await link.measure(steps));
+      else await steps();
+      this.made.set(operation, await host.files());
     }
     assert.deepEqual(this.made.get("remove"), this.pristine, "a create, update and remove without a cut leave a trace");
   }
 
+  /** The steps of an operation that nobody cuts. */
+  private async counted(run: () => Promise<unknown>): Promise<Step[]> {
+    await order(this.host, "main", 0, "none");
+    await run();
+    return stepsMade(this.host);
+  }
+
   /** At how many steps, or bytes, it can be cut so. */
   places({ operation, kind }: Omit<Cut, "step">): number {
-    return (atByte(kind) ? this.lengths.get(operation)?.[kind] : this.steps.get(operation)?.length) ?? 0;
+    return (atByte(kind) ? this.lengths.get(operation)?.[kind] : this.stepsOf(operation, kind).length) ?? 0;
   }
 
   name(cut: Cut): string {
@@ -297,7 +378,7 @@ export class Patient {
       update: () => updateAll(before),
       remove: () => removeAll(before),
     });
-    const wanted = this.made.get(operation);
+    const wanted = kind === "undoing" && mended(cut) ? undefined : this.made.get(operation);
     await this.alive([old, wanted], cut, options.restart);
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
@@ -328,10 +409,12 @@ export class Patient {
     const run = operations[operation];
     const link = this.linkOf(cut);
     const step = this.stepOf(cut);
-    if (step) await order(host, step.where, step.at, kind === "twice" ? "group" : kind);
+    if (step) await order(host, step.where, step.at, doneAs(cut));
     if (link) return link.cut(cut, run).finally(() => noOrder(host));
+    if (kind === "undoing") await deafen(host);
     if (kind === "provider" || kind === "reboot") await this.stopAtStep(cut, run);
     else await run().catch(() => undefined);
+    if (kind === "undoing") await hear(host);
     await noOrder(host);
     return cutMade(host);
   }
@@ -346,32 +429,48 @@ export class Patient {
   }
 
   private stepOf({ operation, kind, step }: Cut): Step | undefined {
-    return atByte(kind) || kind === "slices" ? undefined : this.steps.get(operation)?.[step - 1];
+    return atByte(kind) || kind === "slices" ? undefined : this.stepsOf(operation, kind)[step - 1];
+  }
+
+  private stepsOf(operation: Operation, kind: Kind): readonly Step[] {
+    return (kind === "undoing" ? this.undoing : this.steps).get(operation) ?? [];
+  }
+
+  private hardLinks(): Promise<string> {
+    return this.host.run("find /etc/dovecot /etc/postfix -type f -links +1 -printf '%p %n\\n' | sort");
   }
 
   /** Nothing of ours is left, and what somebody else did is. */
   private async pure(withEdit: boolean): Promise<void> {
     const { host } = this;
     if (withEdit) {
-      const last = (await host.run("tail -n 1 /etc/postfix/main.cf; sed -i '$d' /etc/postfix/main.cf")).trim();
-      assert.equal(last, "# edited by somebody", "the administrator's edit is gone");
+      const last = (await host.run("tail -n 1 /etc/postfix/main.cf")).trim();
+      assert.equal(last, EDIT, "the administrator's edit is gone");
+      await host.run(`truncate -s -${EDIT.length + 1} /etc/postfix/main.cf`);
     }
     same(await host.files(), this.pristine);
   }
 
-  /** Daemons run and serve, the configuration is whole, and daemons that start right now do. */
-  private async alive(whole: readonly (Files | undefined)[], { kind }: Cut, restart: boolean): Promise<void> {
+  /** Daemons that start right now do, then they run and serve, and the configuration is whole. */
+  private async alive(whole: readonly (Files | undefined)[], cut: Cut, restart: boolean): Promise<void> {
     const { host } = this;
+    const { kind } = cut;
     const until = Date.now() + 30_000;
+    if (restart) await restarted(host);
     await settled(host);
-    for (const [path, now] of await host.files()) {
-      if (ours(path) || (edited(kind) && path === "/etc/postfix/main.cf")) continue;
-      const known = whole.some((files) => files?.get(path) === now);
-      assert.ok(known, `${path} is neither old nor new: ${now}`);
+    const known = whole.filter((files) => files !== undefined);
+    const now = await host.files();
+    const meant = (path: string) => !ours(path) && !edited(kind, path);
+    for (const [path, is] of now) {
+      if (!meant(path) || known.some((files) => files.get(path) === is)) continue;
+      assert.fail(`${path} is neither old nor new: ${is}\n${await host.read(path)}`);
     }
+    for (const daemons of mended(cut) ? configurations : []) {
+      const part = (files: Files) => new Map([...files].filter(([path]) => daemons.test(path) && meant(path)));
+      ofOneTime(part(now), known.map(part));
+    }
+    assert.equal(await this.hardLinks(), this.links);
     await host.run("doveconf -n >/dev/null && postfix check");
-    if (restart)
-      await host.run("(doveadm stop; dovecot; postfix stop; postfix start) </dev/null >/dev/null 2>&1; true");
     await serves(host);
     assert.ok(Date.now() < until, "logins and SMTP took more than 30 s to come back");
   }

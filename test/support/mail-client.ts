@@ -1,7 +1,7 @@
 // Logins and greetings as a mail client, a proxy or an import tool has them with a host: real dialogues, from a chosen address.
 import { strict as assert } from "node:assert";
 import type { Dialogue, Host } from "./host.js";
-import { ehlo } from "./postfix.js";
+import { smtp } from "./postfix.js";
 
 export type Service = "imap" | "pop3" | "sieve" | "submission";
 
@@ -98,10 +98,17 @@ export async function readScript(dialogue: Dialogue): Promise<void> {
   assert.match(await dialogue.expect(/^OK/m), /fileinto :create "Lists"/);
 }
 
-/** Mail works, as far as the host itself can see: alice logs in over IMAP, and the ports greet and answer EHLO. */
+/** Mail works, as far as the host itself can see: alice logs in over IMAP, the ports greet and answer EHLO, and port 25 takes her mail. */
 export async function serves(host: Host, ports: readonly number[] = [25, 587]): Promise<void> {
   assert.ok(await login({ client: host, to: "127.0.0.1" }, "imap", ["alice@example.com", "alicepassword"]));
-  for (const port of ports) assert.match(await ehlo({ at: host }, "127.0.0.1", port), /^250 /m);
+  for (const port of ports) {
+    const commands = [
+      "EHLO client.example.net",
+      ...(port === 25 ? ["MAIL FROM:<>", "RCPT TO:<alice@example.com>"] : []),
+    ];
+    const replies = await smtp({ at: host }, "127.0.0.1", commands, { port });
+    assert.match(replies.at(-1) ?? "", /^250 /m);
+  }
 }
 
 /** What a service says first, on its plain port. */
