@@ -28,7 +28,10 @@ for (const debian of sampled("trixie")) {
     /** Of a change of Postfix all is killed before a step, the watchdog too. */
     async function killed(step: string, change: () => Promise<unknown>): Promise<void> {
       await order(host, "postfix", step, "group");
-      await assert.rejects(change(), /the program on the host was ended before it was done.*run the same command again/s);
+      await assert.rejects(
+        change(),
+        /the program on the host was ended before it was done.*run the same command again/s,
+      );
       await noOrder(host);
       assert.ok(await cutMade(host), step);
     }

@@ -297,7 +297,8 @@ async function restarted(host: Host): Promise<void> {
   assert.fail(`started right then, Dovecot ends with status ${dovecot.code}, Postfix with ${postfix.code}: ${log}`);
 }
 
-const ours = (path: string) => path.startsWith("/var/lib/pulumi-dovecot-postfix") || /\.pulumi-(new|old)$/.test(path);
+const ours = (path: string) =>
+  path.startsWith("/var/lib/pulumi-dovecot-postfix") || /\.pulumi-(new|old|half)$/.test(path);
 
 /** A host on which cuts are made, one after the other. */
 export class Patient {
