@@ -1,11 +1,22 @@
 // What a host can do to a commit: tools that hang, disks that are full or read-only, files that cannot be replaced, daemons
 // that die of the new configuration. A clear error, the old bytes, no debris, mail that works. Each fault has a fresh host.
 import { strict as assert } from "node:assert";
-import { createAll, instrumented, meanwhile, order, removeAll, resources, same, settled } from "../support/cuts.js";
+import {
+  createAll,
+  instrumented,
+  meanwhile,
+  operations,
+  order,
+  removeAll,
+  resources,
+  same,
+  seed,
+  settled,
+} from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { ehlo, saying } from "../support/postfix.js";
-import { create } from "../support/resources.js";
+import { create, type Resource } from "../support/resources.js";
 import { sampled, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
@@ -22,13 +33,6 @@ interface Fault {
 
 const small = soaking ? ["size=28k", "size=44k", "nr_inodes=8", "nr_inodes=12"] : [];
 
-for (const debian of sampled("bookworm")) {
-  describe(`faults of a host on ${debian}`, function () {
-    this.timeout(120_000);
-    promises(debian);
-  });
-}
-
 async function onHost(
   debian: Debian,
   then: (host: Host, pristine: Map<string, string>) => Promise<void>,
@@ -43,13 +47,18 @@ async function onHost(
   }
 }
 
+/** What those that fail say. */
+async function reasons(all: readonly Promise<unknown>[]): Promise<string> {
+  const ended = await Promise.allSettled(all);
+  return ended.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : [])).join("\n");
+}
+
 /** All resources at once: who succeeded, and what the others said. */
 async function attempt(host: Host) {
-  const all = await Promise.allSettled(resources("a").map(([kind, args]) => create(host, { kind }, args)));
-  return {
-    made: all.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])),
-    said: all.flatMap((one) => (one.status === "rejected" ? [String(one.reason)] : [])).join("\n"),
-  };
+  const all = resources("a").map(([kind, args]) => create(host, { kind }, args));
+  const said = await reasons(all);
+  const made = (await Promise.allSettled(all)).flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  return { made, said };
 }
 
 /** A daemon's resources fail together and leave nothing; what the other daemon has taken meanwhile goes as it came. */
@@ -83,7 +92,139 @@ async function mortal(host: Host): Promise<void> {
   await host.write(smtpd, `#!/bin/sh\ngrep -q 203.0.113.20 ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
 }
 
+type Side = "dovecot" | "postfix";
+
+/** What befalls a directory: the program of a daemon that it is made for leaves its files as they were. */
+interface Illness {
+  readonly what: string;
+  readonly directory: string;
+  readonly make: string;
+  readonly reason: RegExp;
+  /** Where nothing has to be written, nothing fails. */
+  readonly spares?: "remove";
+}
+
+/** A directory becomes a small disk, and what is on it then comes back. */
+const becomesDisk = (directory: string) => `mkdir -p -m 700 ${directory} && mkdir /run/disk &&
+  mount -t tmpfs -o size=1m,nr_inodes=300,mode=$(stat -c %a ${directory}) none /run/disk && cp -a ${directory}/. /run/disk && mount --move /run/disk ${directory}`;
+const isDiskNoMore = (directory: string) => `rm -f /usr/local/sbin/postfix /usr/local/sbin/doveadm
+  ! mountpoint -q ${directory} || { mount -o remount,rw ${directory} && rm -rf ${directory}/filler && chattr -R -i ${directory} &&
+  mount --move ${directory} /run/disk && find ${directory} -mindepth 1 -delete && cp -a /run/disk/. ${directory} && umount /run/disk; }
+  rm -f /run/mount/*; rmdir /run/disk; rmdir ${state} 2>/dev/null || :`;
+
+const fills = (directory: string) => `! cat /dev/zero 2>/dev/null >${directory}/filler`;
+const takesInodes = (directory: string) =>
+  `mkdir ${directory}/filler && n=0 && while true 2>/dev/null >${directory}/filler/$n; do n=$((n + 1)); done`;
+const locks = (directory: string) => `mount -o remount,ro ${directory}`;
+
+/** When the new files are in place: it happens within the reload. */
+const atReload = (side: Side, happens: string) => {
+  const tool = side === "dovecot" ? "doveadm" : "postfix";
+  return `printf '%s\\n' '#!/bin/sh' 'if [ "$1" = reload ]; then rm "$0"; ${happens}; fi' \\
+    'PATH=/usr/sbin:/usr/bin exec ${tool} "$@"' >/usr/local/sbin/${tool} && chmod 755 /usr/local/sbin/${tool}`;
+};
+
+function illnesses(side: Side): Illness[] {
+  const directory = `/etc/${side}`;
+  // Its files only go.
+  const spares = side === "dovecot" && ({ spares: "remove" } as const);
+  const last = { dovecot: "/etc/dovecot/pulumi-dovecot-postfix.master.sieve", postfix: mainCf }[side];
+  const ofNewFiles = (why: string) => new RegExp(`new files could not be written.*(${why})`, "s");
+  const ofLedger = /old files could not be made/;
+  const undone = /could not be reloaded.*The old (files are back|bytes of .* could not be put back)/s;
+  return [
+    { what: "is full", directory, make: fills(directory), reason: ofNewFiles("No space left|I/O error"), ...spares },
+    { what: "has no inodes", directory, make: takesInodes(directory), reason: ofNewFiles("No space left"), ...spares },
+    { what: "is read-only", directory, make: locks(directory), reason: /Read-only file system/ },
+    {
+      what: "has an immutable file",
+      directory,
+      // Where there is none yet, what would hold it.
+      make: `chattr +i "$(ls ${last} 2>/dev/null || echo ${directory})"`,
+      reason: /Operation not permitted/,
+    },
+    { what: "is full", directory: state, make: fills(state), reason: ofLedger },
+    { what: "has no inodes", directory: state, make: takesInodes(state), reason: ofLedger },
+    { what: "is read-only", directory: state, make: locks(state), reason: ofLedger },
+    ...[directory, state].map((full) => {
+      const make = atReload(side, `${fills(full)}; exit 1`);
+      return { what: "is full once the new files are in place", directory: full, make, reason: undone };
+    }),
+  ];
+}
+
+/** Fails each operation on one daemon's resources, and finds its files, and its part of the ledger, as they were. */
+async function befalls(host: Host, side: Side, { directory, make, reason, spares }: Illness): Promise<void> {
+  const mine = (variant: "a" | "b") =>
+    resources(variant).filter(([kind]) => /Dovecot|Master/.test(kind) === (side === "dovecot"));
+  const all: Resource[] = [];
+  const made = mine("a").map(
+    ([kind, args]) =>
+      () =>
+        create(host, { kind }, args),
+  );
+  const runs = {
+    create: () => made.map((one) => one()),
+    update: () => all.map((one, n) => one.update(mine("b")[n]?.[1] ?? {})),
+    remove: () => all.map((one) => one.remove()),
+  };
+  const pristine = await host.files();
+  for (const operation of operations) {
+    const old = await host.files();
+    await host.run(`${becomesDisk(directory)} && ${make}`);
+    const said = await reasons(runs[operation]());
+    await settled(host);
+    await serves(host);
+    await host.run(isDiskNoMore(directory));
+    if (operation === spares) assert.equal(said, "");
+    else {
+      assert.match(said, reason, `${operation}: ${said}`);
+      // The next operation does it.
+      if (/could not be put back/.test(said)) {
+        const another = await create(host, other[side].owner, other[side].args);
+        await another.remove();
+      }
+      same(await host.files(), old);
+    }
+    assert.equal(await ofOurs(host), "");
+    if (operation === "create") all.push(...(await Promise.all(runs.create())));
+  }
+  await removeAll(all);
+  same(await host.files(), pristine);
+}
+
+/** A resource that has to do with none of the others. */
+const other = {
+  dovecot: { owner: { kind: "DovecotProxyTrust", name: "other" }, args: { proxies: ["192.0.2.77"] } },
+  postfix: { owner: { kind: "RelayAcceptance", name: "other" }, args: { servers: ["192.0.2.77"] } },
+};
+
+/** Processes that an operation has left: they come from a login, or hold the lock's file. Of a watchdog, none in a second. */
+const ofOurs = (host: Host) =>
+  host.run(`for n in 1 2 3 4 5 6 7 8 9 10; do
+      left=$({ grep -lz '^SSH_CONNECTION=' /proc/[0-9]*/environ; find /proc/[0-9]*/fd -lname /var/lib; } 2>/dev/null | cut -d/ -f3 | sort -u)
+      [ -n "$left" ] || exit 0
+      sleep 0.1
+    done
+    for pid in $left; do tr '\\0' ' ' </proc/$pid/cmdline; echo; done 2>/dev/null; true`);
+
+for (const debian of sampled("bookworm")) {
+  describe(`faults of a host on ${debian}`, function () {
+    this.timeout(120_000);
+    promises(debian);
+  });
+}
+
 function promises(debian: Debian): void {
+  for (const side of ["dovecot", "postfix"] as const) {
+    // Of each side one or two, and others in the next run.
+    const drawn = (n: number) => n % 5 === (seed + (side === "dovecot" ? 0 : 2)) % 5;
+    for (const illness of illnesses(side).filter((_, n) => soaking || drawn(n))) {
+      it(`${side}: ${illness.directory} ${illness.what} (CUTS_SEED=${seed})`, () =>
+        onHost(debian, (host) => befalls(host, side, illness)));
+    }
+  }
+
   it("a tool hangs: an error that names it, in less than a minute, and old bytes", async () => {
     const hangs = [
       { ...hanging("doveconf", "*"), reason: /not answered in time: .*doveconf/ },
@@ -104,36 +245,6 @@ function promises(debian: Debian): void {
       reason: /postfix: its services do not answer, so a change could not be proved/,
     }));
 
-  it("main.cf is immutable", () =>
-    fails(debian, {
-      make: `chattr +i ${mainCf}`,
-      end: `chattr -i ${mainCf}`,
-      reason: /could not be put in place.*Operation not permitted/s,
-    }));
-
-  it("Postfix's directory is read-only", () =>
-    fails(debian, {
-      make: "mount --bind /etc/postfix /etc/postfix && mount -o remount,ro,bind /etc/postfix",
-      end: "umount -l /etc/postfix",
-      reason: /new files could not be written.*Read-only file system/s,
-    }));
-
-  it("Postfix's directory is full", () =>
-    fails(debian, {
-      make: `mkdir /tmp/full && mount -t tmpfs -o size=1m none /tmp/full && cp -a /etc/postfix/. /tmp/full &&
-        chmod 755 /tmp/full && mount --bind /tmp/full /etc/postfix && ! cat /dev/zero 2>/dev/null >/etc/postfix/filler`,
-      end: "umount -l /etc/postfix && umount -l /tmp/full && rmdir /tmp/full",
-      reason: /new files could not be written.*No space left/s,
-    }));
-
-  it("the ledger's directory is read-only", () =>
-    fails(debian, {
-      make: `mkdir ${state} && mount -t tmpfs -o ro none ${state}`,
-      // The watchdog may have taken the empty directory away already.
-      end: `umount ${state} && { rmdir ${state} 2>/dev/null || [ ! -e ${state} ]; }`,
-      reason: /cannot write in the ledger's directory/,
-    }));
-
   for (const options of ["size=4k", "nr_inodes=3", ...small]) {
     it(`the ledger's file system has only ${options}`, () =>
       fails(debian, {
@@ -152,18 +263,35 @@ function promises(debian: Debian): void {
       same(await host.files(), pristine);
     }));
 
-  it("symlinks, hard links, ACLs, extended attributes, owner and mode stay", () =>
+  it("symlinks, hard links, ACLs, extended attributes, owner and mode stay, also where a change is undone", () =>
     onHost(debian, async (host) => {
       await host.run(`cd /etc && mv ${mainCf} main.cf.real && ln -s ../main.cf.real ${mainCf} && ln main.cf.real main.cf.linked
-        setfacl -m u:postfix:r main.cf.real && setfattr -n user.keeper -v me main.cf.real
-        chmod 640 main.cf.real && chown root:postfix main.cf.real`);
+        for f in main.cf.real postfix/master.cf; do
+          chmod 640 $f && chown root:postfix $f && setfacl -m u:postfix:r $f && setfattr -n user.keeper -v me $f
+        done`);
+      // What is renamed into place is another file; what has a second name is the same.
       const marks = () =>
-        host.run(`cd /etc && readlink ${mainCf} && stat -c '%h %a %U:%G %i' main.cf.real && getfacl -c main.cf.real &&
-          getfattr -d main.cf.real && cmp main.cf.real main.cf.linked`);
+        host.run(`cd /etc && readlink ${mainCf} && stat -c '%h %a %U:%G %i' main.cf.real && stat -c '%h %a %U:%G' postfix/master.cf &&
+          getfacl -c main.cf.real postfix/master.cf && getfattr -d main.cf.real postfix/master.cf && cmp main.cf.real main.cf.linked`);
       const [odd, before] = [await host.files(), await marks()];
+      /** Of both daemons, when their new files are in place. */
+      const fail = async (run: () => Promise<unknown>[]): Promise<void> => {
+        const old = await host.files();
+        await host.run(`${atReload("dovecot", "exit 1")}; ${atReload("postfix", "exit 1")}`);
+        const said = await reasons(run());
+        for (const side of ["dovecot", "postfix"]) {
+          const undone = `${side}: the daemon could not be reloaded[^]*The old files are back and ${side} answers`;
+          assert.match(said, new RegExp(undone));
+        }
+        assert.equal(await marks(), before);
+        same(await host.files(), old);
+      };
+      await fail(() => resources("a").map(([kind, args]) => create(host, { kind }, args)));
       const all = await createAll(host);
       assert.match(await host.read("/etc/main.cf.linked"), /203\.0\.113\.20/);
       assert.equal(await marks(), before);
+      await fail(() => all.map((one, n) => one.update(resources("b")[n]?.[1] ?? {})));
+      await fail(() => all.map((one) => one.remove()));
       await removeAll(all);
       assert.equal(await marks(), before);
       same(await host.files(), odd);
@@ -226,9 +354,27 @@ function promises(debian: Debian): void {
     });
   });
 
+  it("the ledger's disk is full when the services are asked: one that died is not taken for one that lives", () =>
+    onHost(debian, async (host, pristine) => {
+      await mortal(host);
+      const before = await host.files(["/etc"]);
+      await host.run(`${becomesDisk(state)} && ${atReload("postfix", fills(state))}`);
+      await assert.rejects(
+        create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] }),
+        /does not answer after the reload/,
+      );
+      await settled(host);
+      same(await host.files(["/etc"]), before);
+      await serves(host);
+      await host.run(isDiskNoMore(state));
+      same(await host.files(), pristine);
+    }));
+
   it("another operation holds the lock: it is waited for, and said", () =>
     onHost(debian, async (host, pristine) => {
-      await host.run("flock /var/lib sleep 3 >/dev/null 2>&1 </dev/null &");
+      // Until somebody waits for it.
+      const awaited = "until pgrep -f '^flock -w 60 ' && sleep 1; do sleep 0.1; done";
+      await host.run(`timeout 50 flock /var/lib sh -c "${awaited}" >/dev/null 2>&1 </dev/null &`);
       const { report } = await saying(async () => removeAll(await createAll(host)));
       assert.match(report, /another operation holds the lock on \/var\/lib; it is waited for, up to 60 s/);
       same(await host.files(), pristine);
@@ -294,15 +440,12 @@ function promises(debian: Debian): void {
 
   it("no process of ours is left after a commit, and no watchdog bites later", () =>
     onHost(debian, async (host) => {
-      const processes = () =>
-        host.run(
-          "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null | grep -E '^(flock|timeout) ' || true",
-        );
       const all = await createAll(host);
       const written = await host.files();
-      assert.equal(await processes(), "");
+      assert.equal(await ofOurs(host), "");
       await new Promise((resolve) => setTimeout(resolve, 2000));
       same(await host.files(), written);
       await removeAll(all);
+      assert.equal(await ofOurs(host), "");
     }));
 }

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { formats, type Edit } from "../../provider/src/host/formats.js";
+import { formats, type Edit, type Format } from "../../provider/src/host/formats.js";
 import { parseLedger } from "../../provider/src/host/ledger.js";
 import { conflict, plan, withoutOurs } from "../../provider/src/host/plan.js";
 import { stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
@@ -71,7 +71,7 @@ const main = "/etc/postfix/main.cf";
 const master = "/etc/postfix/master.cf";
 const table = "/etc/postfix/pulumi-dovecot-postfix.helo.cidr";
 const dovecot = "/etc/dovecot/dovecot.conf";
-const fragment = "/etc/dovecot/99-pulumi-dovecot-postfix.conf";
+const fragment = "/etc/dovecot/conf.d/99-zz-pulumi-dovecot-postfix.conf";
 const secrets = "/etc/dovecot/pulumi-dovecot-postfix.master.imap";
 
 const seeds: Record<string, string> = { mynetworks: "127.0.0.0/8 [::1]/128", smtpd_helo_restrictions: "" };
@@ -130,7 +130,41 @@ const postfixDisk = fc.tuple(mainCf, masterCf).map((texts): [string, string][] =
   [main, texts[0]],
   [master, texts[1]],
 ]);
-const dovecotDisk = dovecotConf.map((text): [string, string][] => [[dovecot, text]]);
+/** What it includes, and what lies beside that. */
+const parts = ["/etc/dovecot/conf.d/10-mail.conf", "/etc/dovecot/conf.d/zz-last.conf", "/etc/dovecot/local.conf"];
+const dovecotDisk = fc
+  .tuple(dovecotConf, fc.subarray(parts), fc.array(dovecotConf, { minLength: 3, maxLength: 3 }))
+  .map(([text, paths, texts]): [string, string][] =>
+    [[dovecot, text] as [string, string], ...paths.map((path, n): [string, string] => [path, texts[n] ?? ""])].sort(),
+  );
+
+/** What somebody may write in a file of ours alone. */
+const theirLines: Partial<Record<Format, readonly string[]>> = {
+  "dovecot-fragment": ["# theirs\n", "theirs = 1\n", "remote 192.0.2.9 {\n  ssl = no\n\n}\n"],
+  table: ["# theirs\n", "192.0.2.9/32 REJECT\n"],
+  "secret-table": ["theirs:{CRYPT}y\n"],
+};
+
+/** Somebody's line in each file of ours alone, between what is one piece, for one that they take out; returns what they wrote. */
+function editOurs(disk: Disk, daemon: Daemon, at: number): Map<string, string> {
+  const written = new Map<string, string>();
+  for (const [path, { format }] of Object.entries(snapshotOf(disk).ledgers[daemon].files)) {
+    const theirs = theirLines[format];
+    const text = disk.get(path);
+    if (!theirs || text === undefined) continue;
+    // A block is known by its head, its end and its file.
+    const lines = text.split(/(?<=\n)/);
+    const single = lines.findIndex((line, n) => n >= at % lines.length && !/[{}]|\//.test(line));
+    if (format !== "dovecot-fragment") lines.splice(at % lines.length, 1);
+    else if (single >= 0) lines.splice(single, 1);
+    const places = [...lines.keys(), lines.length].filter((n) => !/^( |\})/.test(lines[n] ?? ""));
+    const line = theirs[at % theirs.length] ?? "";
+    lines.splice(places[at % places.length] ?? 0, 0, line);
+    disk.set(path, lines.join(""));
+    written.set(path, line);
+  }
+  return written;
+}
 
 /** Edits of services that master.cf has: a resource would have refused the others. */
 function possible(disk: Disk, step: Step): Step {
@@ -199,12 +233,12 @@ for (const [daemon, files, edit] of [
       );
     });
 
-    it("what somebody writes before, between and after our changes stays, and ours goes", () => {
-      const lines = fc
-        .array(fc.constantFrom("# theirs\n", "theirs = 1\n", "\n"), { maxLength: 3 })
-        .map((all) => all.join(""));
+    it("what somebody writes or takes out before, between and after our changes, in their files and ours, stays so, and ours goes", () => {
+      const line = fc.constantFrom("# theirs\n", "theirs = 1\n", "\n");
+      const lines = fc.array(line, { maxLength: 3 });
+      const moments = fc.tuple(fc.nat(), fc.nat());
       fc.assert(
-        fc.property(files, stepsOf(edit), anyOrder, lines, lines, fc.nat(), (texts, steps, order, head, tail, when) => {
+        fc.property(files, stepsOf(edit), anyOrder, lines, lines, moments, (texts, steps, order, head, tail, when) => {
           // They write whole lines, so to a file whose last line is one.
           const whole = texts.map(([path, text]): [string, string] => [
             path,
@@ -212,14 +246,26 @@ for (const [daemon, files, edit] of [
           ]);
           const disk: Disk = new Map(whole);
           const all = [...steps, ...leaveAll(order)];
+          const [writes, rues] = when.map((moment) => moment % all.length);
+          const first = (head[0] ?? "").length;
+          let inOurs = new Map<string, string>();
+          let ruedIt = false;
           for (const [n, step] of all.entries()) {
-            if (n === when % all.length)
-              for (const [path] of whole) disk.set(path, head + (disk.get(path) ?? "") + tail);
+            if (n === writes) {
+              for (const [path] of whole) disk.set(path, head.join("") + (disk.get(path) ?? "") + tail.join(""));
+              inOurs = editOurs(disk, daemon, when[0]);
+            } else if (n === rues && n > (writes ?? 0)) {
+              for (const [path] of whole) disk.set(path, (disk.get(path) ?? "").slice(first));
+              ruedIt = true;
+            }
             take(disk, daemon, possible(disk, step));
           }
           assert.deepEqual(
-            [...disk],
-            whole.map(([path, text]) => [path, head + text + tail]),
+            [...disk].sort(),
+            [
+              ...whole.map(([path, text]) => [path, head.slice(ruedIt ? 1 : 0).join("") + text + tail.join("")]),
+              ...inOurs,
+            ].sort(),
           );
         }),
         { numRuns },
