@@ -109,6 +109,8 @@ function withoutRun(lines: readonly string[], chunk: Chunk): string[] | undefine
 }
 
 function withoutChanged(lines: readonly string[], chunk: Chunk): string[] {
+  // A line that is another one now is not ours any more.
+  if (chunk.length === 1) return [...lines];
   const [head = "", ...body] = chunk.slice(0, -1);
   const isPassdb = head.startsWith("passdb");
   // What tells our block from another of the same head: the line with our file.

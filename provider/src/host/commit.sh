@@ -171,7 +171,7 @@ stage_file() {
   else
     { [ -d "${2%/*}" ] || mkdir -p -- "${2%/*}"; } && printf '%b' "$7" >"$fresh" &&
       { [ "$6" = 0:0 ] || chown -- "$6" "$fresh"; } && chmod -- "$5" "$fresh"
-  fi 2>"$work/said" || { fail stage "cannot write beside $2: $(cat "$work/said")"; return 1; }
+  fi 2>"$work/said" || { fail stage "cannot write beside $2: $(sed 's|I/O error|& (disk full?)|' "$work/said")"; return 1; }
   case $daemon in
   # Its programs wait a second or two for a file of this very moment to settle (measured), each of them; ours is whole.
   postfix) touch -d "@$((wall - 3))" -- "$fresh" ;;
@@ -273,7 +273,7 @@ probe_once() {
     # It lets a stranger wait for 6 s, once a day (postscreen_greet_wait), and the host itself may be one.
     [ "$4" != postscreen ] || patience=8 limit='timeout -s KILL 9'
     # shellcheck disable=SC2086 # options
-    $limit posttls-finger -c $level -t "$patience" -T 4 "[$2]:$3" </dev/null 2>&1 9<&- || echo "posttls-finger ended with status $?"
+    $limit posttls-finger -c $level -t "$patience" -T 4 "[$2]:$3" </dev/null 2>&1 9<&- && echo 'ended well' || echo "posttls-finger ended with status $?"
     ;;
   # The quick proof that auth lives: begin PLAIN and abort it, which is no failed login.
   imap) printf 'a AUTHENTICATE PLAIN\r\n*\r\nb LOGOUT\r\n' | tls "$@" ;;
@@ -291,18 +291,22 @@ tls() {
 }
 
 # lives KIND FILE: judges a dialogue, by the shell alone. posttls-finger exits 0 whatever happens, and tells of a good session
-# only its TLS, and what it dislikes in main.cf.
+# only its TLS, and what it dislikes in main.cf. Of what could not be written down, on a full disk, the end is missing.
 lives() {
   [ -f "$2" ] || return 1
+  whole=no
   while IFS= read -r line || [ -n "$line" ]; do
     case $1.$line in
+    smtp.'ended well') whole=yes ;;
     smtp.*'TLS connection established to'* | smtp.*subject_CN=* | smtp.*certificate* | smtp.*'warning: /'*) ;;
     smtp.*) return 1 ;;
     imap.'b OK'* | pop3.'+ '* | sieve.'OK '* | auth.*"doesn't exist"* | auth.uid*) return 0 ;;
     esac
   done <"$2"
-  [ "$1" = smtp ]
+  [ "$whole" = yes ]
 }
+# words_of FILE: the last of a dialogue.
+words_of() { grep -vx 'ended well' "$1" | tail -n 3; }
 
 baseline_probe() {
   count=$((count + 1))
@@ -317,7 +321,7 @@ prove_probe() {
     awaited="$awaited $count:$3:$2"
   elif [ "$round" = 1 ] && ! grep -qiE 'refused|missing|not found' "$work/before.$count"; then
     frame broken-before "$daemon" "$2"
-    tail -n 3 "$work/before.$count"
+    words_of "$work/before.$count"
   fi
   return 0 # nobody may be there to read it
 }
@@ -356,9 +360,11 @@ probes() {
     count=0 awaited='' silent=''
     each prove "$@"
     wait
+    unasked=no
+    printf x 2>/dev/null >"$work/room" || unasked=yes
     for one in $awaited; do
       number=${one%%:*} rest=${one#*:}
-      lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(tail -n 2 "$work/after.$number" | tr '\n' ' ')")"
+      lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(words_of "$work/after.$number" | tr '\n' ' ')")"
     done
     [ -n "$silent" ] || return 0
     # What died at its start says so, or its master does, and does not answer later either.
@@ -545,7 +551,8 @@ restore_spared() { restore && { spared "$path" "$old" "$found" || left="$left $p
 overwrite() {
   [ -f "$half" ] || { mv -f -- "$former" "$half" && printf '' >"$half"; }
   rm -f -- "$fresh" "$former"
-  cat -- "$saved" >"$path" && digest "$path" && [ "$digest" = "$old" ] && placed "$path"
+  cat -- "$saved" >"$path" && chmod -- "$(stat -c %a -- "$saved")" "$path" && chown -- "$(stat -c %u:%g -- "$saved")" "$path" &&
+    digest "$path" && [ "$digest" = "$old" ] && placed "$path"
 }
 
 # torn: $path holds the beginning of what was there before, or of what was written over it.
@@ -662,7 +669,7 @@ find_transaction() { dir=$3; }
 transaction() {
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
-  reload=no flush=no must_live=no count=0 silent='' in_place=''
+  reload=no flush=no must_live=no count=0 silent='' in_place='' unasked=no
   within 12
   each has "$@" || return 1
   each expect "$@" || return 1
@@ -701,7 +708,7 @@ transaction() {
     frame words "$daemon"
     log_words
     settle "$@"
-    frame undone "$daemon" "$([ -n "${silent-}" ] && echo silent)"
+    frame undone "$daemon" "$unasked"
     printf '%s\n' "${silent-}"
   fi
 }

@@ -141,17 +141,20 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
   const undone = of("undone")[0];
   const silent = undone?.body.trim() ?? "";
   const foreign = of("left")[0]?.body.trim();
+  const journal = `${stateDirectory}/${daemon}/journal`;
   const back = lost
-    ? `The old bytes of ${lost} could not be put back; they are in ${stateDirectory}/${daemon}/journal, and the next operation tries again`
+    ? `The old bytes of ${lost} could not be put back; they are in ${journal}, and the next operation tries again`
     : "The old files are back";
+  const answers =
+    undone?.words[1] === "yes"
+      ? `; whether ${daemon} answers could not be asked: there is no room in ${stateDirectory}.`
+      : silent === ""
+        ? `${lost ? ";" : " and"} ${daemon} answers again.`
+        : `, but this still fails, so it was not our change alone: ${silent}`;
   const state = undone
-    ? back +
-      (silent === ""
-        ? ` and ${daemon} answers again.`
-        : `, but this still fails, so it was not our change alone: ${silent}`) +
-      (foreign ? leftAlone(foreign) : "")
+    ? back + answers + (foreign ? leftAlone(foreign) : "")
     : failed?.words[1] === "recover"
-      ? `What that operation has changed is still there; the old bytes are in ${stateDirectory}/${daemon}/journal, and the next operation tries again.`
+      ? `What that operation has changed is still there; the old bytes are in ${journal}, and the next operation tries again.`
       : failed
         ? "Nothing was changed."
         : notKnown;

@@ -1,7 +1,7 @@
 // A snapshot: everything needed to decide about a host, read in one round trip (observe.sh).
 import { createHash } from "node:crypto";
 import { HostError } from "./errors.js";
-import { missing, parseLedger, type Ledger } from "./ledger.js";
+import { emptyLedger, missing, parseLedger, type Ledger } from "./ledger.js";
 import { lines, surroundingsOf, type Surroundings } from "./surroundings.js";
 import type { Frame } from "./wire.js";
 
@@ -180,7 +180,13 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const surroundings = surroundingsOf(named);
   const ledger = (daemon: Daemon, name: string) => {
     const file = `${stateDirectory}/${daemon}/${name}`;
-    return parseLedger(host, files.get(file)?.text, file);
+    try {
+      return parseLedger(host, files.get(file)?.text, file);
+    } catch (error) {
+      // Of a change that was cut off it may be half written: the journal has the whole one.
+      if (interrupted.includes(daemon)) return emptyLedger;
+      throw error;
+    }
   };
   for (const daemon of kept) {
     const directory = `${stateDirectory}/${daemon}`;
