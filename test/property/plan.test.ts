@@ -16,7 +16,8 @@ import { mainCf, masterCf, ours, parameters, serviceNames } from "./postfix-text
 const numRuns = Number(process.env["FC_RUNS"] ?? "500");
 
 /** The part of a host's `undo` that takes ours out of a text. */
-const takeOut = '. provider/src/host/commit.sh; . provider/src/host/undo.sh; state=$1 daemon=$2; book take "$3" "$4" "$(naming "$3")"';
+const takeOut =
+  '. provider/src/host/commit.sh; . provider/src/host/undo.sh; state=$1 daemon=$2; book take "$3" "$4" "$(naming "$3")"';
 
 /** A host's files. */
 type Disk = Map<string, string>;
