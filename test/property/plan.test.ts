@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { formats, type Edit, type Format } from "../../provider/src/host/formats.js";
 import { parseLedger } from "../../provider/src/host/ledger.js";
 import { conflict, plan, withoutOurs } from "../../provider/src/host/plan.js";
-import { stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
+import { ledgersOfBefore, stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
 import { services } from "../../provider/src/postfix/services.js";
 import { mainCf, masterCf, ours, parameters, serviceNames } from "./postfix-texts.js";
 
@@ -23,14 +23,14 @@ const takeOut =
 type Disk = Map<string, string>;
 
 function snapshotOf(disk: Disk): Snapshot {
-  const ledger = (daemon: Daemon, name: string) =>
-    parseLedger("host", disk.get(`${stateDirectory}/${daemon}/${name}`), stateDirectory);
-  const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
+  const ledger = (path: string) => parseLedger("host", disk.get(path), path);
+  const both = <T>(of: (daemon: Daemon) => T) => ({ dovecot: of("dovecot"), postfix: of("postfix") });
   const files = [...disk].map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }] as const);
   return {
     ...{ host: "host", root: true, hung: [], missingTools: [], addresses: [], markers: {}, values: {} },
     ...{ files: new Map(files), interrupted: [], kept: [] },
-    ...{ ledgers: both("ledger.json"), ledgersBefore: both("ledger.before.json") },
+    ledgers: both((daemon) => ledger(`${stateDirectory}/${daemon}/ledger.json`)),
+    ledgersBefore: both((daemon) => ledgersOfBefore(disk.keys(), daemon).map(ledger)),
   };
 }
 
@@ -185,8 +185,8 @@ const hasTwins = (text: string) => {
   return new Set(names).size < names.length;
 };
 
-/** As commit.sh leaves a change that was killed and then edited: each file old or new, both ledgers, all saved bytes. */
-function cutOff(before: Disk, after: Disk, halves: number): Disk {
+/** As commit.sh leaves the `nth` change that was killed and then edited: each file old or new, all ledgers, all saved bytes. */
+function cutOff(before: Disk, after: Disk, halves: number, nth: number): Disk {
   const isBook = (path: string) => path.startsWith(stateDirectory);
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
   const disk: Disk = new Map();
@@ -196,8 +196,10 @@ function cutOff(before: Disk, after: Disk, halves: number): Disk {
       : (((halves >> (n % 8)) & 1) === 1 ? after : before).get(path);
     if (text !== undefined) disk.set(path, text);
     const old = before.get(path);
-    if (path.endsWith("/ledger.json") && old !== undefined)
-      disk.set(path.replace(/ledger.json$/, "ledger.before.json"), old);
+    if (path.endsWith("/ledger.json")) {
+      const none = '{ "version": 1, "contributions": {}, "files": {} }';
+      disk.set(path.replace(/json$/, `before.${nth}.json`), old ?? none);
+    }
   }
   return disk;
 }
@@ -318,7 +320,7 @@ for (const [daemon, files, edit] of [
       assert.ok(taken > left / 5, `taken out of ${taken} files, ${left} left alone`);
     });
 
-    it("a change that was cut off, with an edit on top of any half of it: the edit stays, and all of ours goes", () => {
+    it("changes that were cut off, with an edit on top of any half of each: the edits stay, and all of ours goes", () => {
       fc.assert(
         fc.property(files, stepsOf(edit), stepsOf(edit), anyOrder, fc.nat(), (texts, steps, last, order, halves) => {
           const whole = texts.map(([path, text]): [string, string] => [
@@ -326,19 +328,21 @@ for (const [daemon, files, edit] of [
             text === "" || text.endsWith("\n") ? text : `${text}\n`,
           ]);
           fc.pre(!whole.some(([, text]) => hasEmptyList(text)) && !hasTwins(new Map(whole).get(master) ?? ""));
-          const before: Disk = new Map(whole);
-          for (const step of steps) take(before, daemon, possible(before, step));
-          const after: Disk = new Map(before);
-          const cut = possible(after, last[0] ?? { owner: "a", edits: [] });
-          take(after, daemon, cut);
-          const disk = cutOff(before, after, halves);
-          // Without a ledger of ours there is nothing to take out of.
-          for (const [path] of whole) disk.set(path, `# theirs\n${disk.get(path) ?? ""}`);
+          let disk: Disk = new Map(whole);
+          for (const step of steps) take(disk, daemon, possible(disk, step));
+          const cuts = last.slice(0, 3);
+          for (const [n, step] of cuts.entries()) {
+            const after: Disk = new Map(disk);
+            take(after, daemon, possible(after, step));
+            disk = cutOff(disk, after, halves >> (n * 8), n);
+            // Without a ledger of ours there is nothing to take out of.
+            for (const [path] of whole) disk.set(path, `# theirs\n${disk.get(path) ?? ""}`);
+          }
           for (const step of leaveAll(order)) take(disk, daemon, step);
-          // Which of the two ledgers tells where a blank of the edited line came from, nobody knows.
+          // Which of the ledgers tells where a blank of the edited line came from, nobody knows.
           assert.deepEqual(
             [...disk].map(([path, text]) => [path, blanks(text)]),
-            whole.map(([path, text]) => [path, blanks(`# theirs\n${text}`)]),
+            whole.map(([path, text]) => [path, blanks("# theirs\n".repeat(cuts.length) + text)]),
           );
         }),
         { numRuns },

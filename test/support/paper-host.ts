@@ -66,7 +66,7 @@ export function snapshotOf(dialect: Dialect): Snapshot {
       interrupted: [],
       kept: [],
       ledgers: both,
-      ledgersBefore: both,
+      ledgersBefore: { dovecot: [], postfix: [] },
     },
     dovecot: {
       ...{ version: dialect === "2.3" ? "2.3.19.1 (9b53102964)" : "2.4.1-4 (7d8c0e5759)", configFile: paths.dovecot },

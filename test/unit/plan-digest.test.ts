@@ -11,7 +11,7 @@ function snapshotOf(text: string): Snapshot {
   const ledgers = { dovecot: emptyLedger, postfix: emptyLedger };
   return {
     ...{ host: "root@192.0.2.1:22", root: true, missingTools: [], addresses: [], markers: {}, values: {} },
-    ...{ ledgers, ledgersBefore: ledgers, hung: [], interrupted: [], kept: [] },
+    ...{ ledgers, ledgersBefore: { dovecot: [], postfix: [] }, hung: [], interrupted: [], kept: [] },
     files: new Map([[path, { path, real: path, mode: "644", owner: "0:0", text }]]),
   };
 }

@@ -16,7 +16,7 @@ function planned(files: Record<string, string>, edits: Edits, interrupted: Snaps
   const ledgers = { dovecot: emptyLedger, postfix: emptyLedger };
   const snapshot: Snapshot = {
     ...{ host: "root@192.0.2.1:22", root: true, hung: [], missingTools: [], addresses: [], markers: {} },
-    ...{ ledgers, ledgersBefore: ledgers, interrupted, kept: [], values: {} },
+    ...{ ledgers, ledgersBefore: { dovecot: [], postfix: [] }, interrupted, kept: [], values: {} },
     files: new Map(
       Object.entries(files).map(([path, text]) => [path, { path, real: path, mode: "644", owner: "0:0", text }]),
     ),

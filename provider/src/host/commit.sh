@@ -20,7 +20,7 @@
 # Phases, in this order: expect, baseline, save (journal), stage, check, place, reload, prove, disarm. From `save` on, a
 # journal tells what was there before; whoever finds one (a watchdog, the next operation) puts it back, last placed first. Where
 # somebody has edited a file with our change in it meanwhile, the edit stays, and so does the ledger that can take our change out
-# of it; the ledger of before (an empty one, if there was none) is then ledger.before.json, and the next operation reads both.
+# of it; the ledger of before (an empty one, if there was none) is then ledger.before.*.json, and the next operation reads both.
 set -u
 umask 077
 newline='
@@ -571,8 +571,9 @@ torn() {
 keep_both() {
   case $path in
   */ledger.json)
-    beside "$dir/ledger.before.json"
-    { older >"$fresh" && mv -f -- "$fresh" "$dir/ledger.before.json"; } || lost="$lost $path"
+    former_ledger=$dir/ledger.before.$(printf %.8s "$old").json
+    beside "$former_ledger"
+    { older >"$fresh" && mv -f -- "$fresh" "$former_ledger"; } || lost="$lost $path"
     ;;
   *) [ -z "$saved" ] || [ "$now" != absent ] || cp -a -- "$saved" "$path" || lost="$lost $path" ;;
   esac

@@ -214,7 +214,7 @@ interrupted() {
   [ -n "$(ls -d "$1"/ledger*.json "$1"/before/* 2>/dev/null)" ] || echo interrupted
   for kept in "$1"/*; do
     case $kept in
-    */ledger.json | */ledger.before.json | */before) ;;
+    */ledger.json | */ledger.before*.json | */before) ;;
     *) echo interrupted && return ;;
     esac
   done

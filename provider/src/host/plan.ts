@@ -14,7 +14,17 @@ import {
   type TouchedFile,
 } from "./ledger.js";
 import { linesBack } from "./lines.js";
-import { beforePath, digestOf, sha256, stateDirectory, type Daemon, type HostFile, type Snapshot } from "./snapshot.js";
+import {
+  beforePath,
+  digestOf,
+  ledgersOf,
+  ledgersOfBefore,
+  sha256,
+  stateDirectory,
+  type Daemon,
+  type HostFile,
+  type Snapshot,
+} from "./snapshot.js";
 
 /** A file that changes; null: it is not there. */
 export interface FileChange {
@@ -81,13 +91,13 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   const files: Record<string, TouchedFile> = {};
   const changes: FileChange[] = [];
   const kept: FileChange[] = [];
-  const cutOff = snapshot.ledgersBefore[daemon];
   const strays = wishes.flatMap((wish) => wish.strays ?? []);
-  const known = [...Object.keys(old.files), ...Object.keys(cutOff.files)];
+  const ledgers = ledgersOf(snapshot, daemon);
+  const known = ledgers.flatMap((ledger) => Object.keys(ledger.files));
   const paths = [...new Set([...known, ...lines.keys(), ...strays.map(({ path }) => path)])].sort();
 
   for (const path of paths) {
-    const record = old.files[path] ?? cutOff.files[path];
+    const record = ledgers.flatMap((ledger) => ledger.files[path] ?? [])[0];
     const edits = lines.get(path) ?? [];
     const stray = strays.filter((edit) => edit.path === path);
     const format = record?.format ?? edits[0]?.format ?? stray[0]?.format;
@@ -125,9 +135,10 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   }
 
   const ledger: Ledger = { ...emptyLedger, contributions, files };
+  const former = ledgersOfBefore(snapshot.files.keys(), daemon);
   const book = [
-    ...ledgerChange(daemon, "ledger.json", isEmpty(ledger) ? null : ledgerText(ledger), snapshot),
-    ...ledgerChange(daemon, "ledger.before.json", null, snapshot),
+    ...ledgerChange(`${stateDirectory}/${daemon}/ledger.json`, isEmpty(ledger) ? null : ledgerText(ledger), snapshot),
+    ...former.flatMap((path) => ledgerChange(path, null, snapshot)),
   ];
   const effective = wishes.flatMap((wish) => (wish.contribution ? wish.effective : []));
   return {
@@ -135,9 +146,7 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
     ...{ daemon, ledger, effective, notes: [...new Set(notes)] },
     changes: inOrder([...kept, ...book, ...changes]),
     // What was left of a change that could not be undone wholly has not been proved.
-    reload:
-      snapshot.files.has(`${stateDirectory}/${daemon}/ledger.before.json`) ||
-      changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
+    reload: former.length > 0 || changes.some((change) => change.format !== "ledger" && formats[change.format].reload),
   };
 }
 
@@ -148,7 +157,7 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
 export function withoutOurs(snapshot: Snapshot, daemon: Daemon, path: string): string | null {
   const file = snapshot.files.get(path);
   const before = snapshot.files.get(beforePath(daemon, path));
-  const records = [snapshot.ledgers, snapshot.ledgersBefore].flatMap((ledger) => ledger[daemon].files[path] ?? []);
+  const records = ledgersOf(snapshot, daemon).flatMap(({ files }) => files[path] ?? []);
   if (!file) return null;
   for (const record of records.filter(({ after }) => after === digestOf(file))) {
     if (record.before === null) return null;
@@ -243,8 +252,7 @@ function keepBefore(daemon: Daemon, path: string, base: string | null, snapshot:
   return now === base ? [] : [{ path: at, format: "ledger", before: now, after: base, mode: "600", owner: "0:0" }];
 }
 
-function ledgerChange(daemon: Daemon, name: string, after: string | null, snapshot: Snapshot): FileChange[] {
-  const path = `${stateDirectory}/${daemon}/${name}`;
+function ledgerChange(path: string, after: string | null, snapshot: Snapshot): FileChange[] {
   const before = snapshot.files.get(path)?.text ?? null;
   return before === after ? [] : [{ path, format: "ledger", before, after, mode: "600", owner: "0:0" }];
 }

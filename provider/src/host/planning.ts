@@ -12,7 +12,7 @@ import type { Contribution } from "./ledger.js";
 import { observe, type Shell } from "./observe.js";
 import { conflict, plan, type DaemonPlan, type Effective, type PlanContext, type Wish } from "./plan.js";
 import { probingOf } from "./probes.js";
-import { daemons, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
+import { daemons, ledgersOf, type Answer, type Daemon, type Snapshot } from "./snapshot.js";
 
 /** A host as it was observed, for those who decide. */
 export interface Site {
@@ -152,7 +152,7 @@ async function observed({ link, shell }: Host, operations: readonly Operation[],
   }
   // A file of ours that the configuration no longer includes is known to the ledger only.
   const unseen = wanted
-    .flatMap((daemon) => [snapshot.ledgers, snapshot.ledgersBefore].flatMap((all) => Object.keys(all[daemon].files)))
+    .flatMap((daemon) => ledgersOf(snapshot, daemon).flatMap(({ files }) => Object.keys(files)))
     .filter((path) => !snapshot.files.has(path));
   if (unseen.length > 0) {
     snapshot = await observe(link, shell, [...records, ...unseen.map((path) => ["file", path])]);
@@ -278,7 +278,7 @@ function stillThere(snapshot: Snapshot, operation: Operation): Edit[] {
 }
 
 function isKnown(snapshot: Snapshot, daemon: Daemon, path: string): boolean {
-  return [snapshot.ledgers, snapshot.ledgersBefore].some((all) => all[daemon].files[path] !== undefined);
+  return ledgersOf(snapshot, daemon).some(({ files }) => files[path] !== undefined);
 }
 
 function unknownOwner({ label }: Operation, { path, edit }: Edit): Already {

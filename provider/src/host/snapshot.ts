@@ -74,8 +74,8 @@ export interface Snapshot {
   /** Asked for by a preview only. */
   readonly surroundings?: Surroundings;
   readonly ledgers: Readonly<Record<Daemon, Ledger>>;
-  /** What was in force before a change that could not be undone wholly, because somebody had edited a file meanwhile. */
-  readonly ledgersBefore: Readonly<Record<Daemon, Ledger>>;
+  /** What was in force before changes that could not be undone wholly, because somebody had edited a file meanwhile. */
+  readonly ledgersBefore: Readonly<Record<Daemon, readonly Ledger[]>>;
   /** Daemons whose last commit was killed: its journal stands, or something else of it. */
   readonly interrupted: readonly Daemon[];
   /** The first line of the ledger's README, which tells which `undo` program lies beside it. */
@@ -89,6 +89,16 @@ export const stateDirectory = "/var/lib/pulumi-dovecot-postfix";
 /** Where the ledger keeps the bytes that a file had before us. */
 export function beforePath(daemon: Daemon, path: string): string {
   return `${stateDirectory}/${daemon}/before/${encodeURIComponent(path)}`;
+}
+
+/** Which of the paths are ledgers of before. */
+export function ledgersOfBefore(paths: Iterable<string>, daemon: Daemon): string[] {
+  return [...paths].filter((path) => path.startsWith(`${stateDirectory}/${daemon}/ledger.before.`));
+}
+
+/** The newest first. */
+export function ledgersOf(snapshot: Snapshot, daemon: Daemon): Ledger[] {
+  return [snapshot.ledgers[daemon], ...snapshot.ledgersBefore[daemon]];
 }
 
 export function sha256(latin1: string): string {
@@ -178,8 +188,7 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
   const dovecot = dovecotFacts(named, Object.fromEntries(lookupMap));
   const postfix = postfixFacts(named, files, wildcardTransports);
   const surroundings = surroundingsOf(named);
-  const ledger = (daemon: Daemon, name: string) => {
-    const file = `${stateDirectory}/${daemon}/${name}`;
+  const ledger = (daemon: Daemon, file: string) => {
     try {
       return parseLedger(host, files.get(file)?.text, file);
     } catch (error) {
@@ -194,7 +203,8 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     if (has("before/") && !has("ledger") && !interrupted.includes(daemon))
       throw missing(host, `${directory}/ledger.json`);
   }
-  const both = (name: string) => ({ dovecot: ledger("dovecot", name), postfix: ledger("postfix", name) });
+  const current = (daemon: Daemon) => ledger(daemon, `${stateDirectory}/${daemon}/ledger.json`);
+  const before = (daemon: Daemon) => ledgersOfBefore(files.keys(), daemon).map((file) => ledger(daemon, file));
   return {
     ...{ host, root, observer, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(readme !== undefined && { readme }),
@@ -202,8 +212,8 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     ...(postfix ? { postfix } : named["postconf"] && { unread: named["postconf"].text }),
     ...(named["logins"] && { oddLogins: lines(named["logins"]) }),
     ...(surroundings && { surroundings }),
-    ledgers: both("ledger.json"),
-    ledgersBefore: both("ledger.before.json"),
+    ledgers: { dovecot: current("dovecot"), postfix: current("postfix") },
+    ledgersBefore: { dovecot: before("dovecot"), postfix: before("postfix") },
   };
 }
 

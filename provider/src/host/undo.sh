@@ -59,7 +59,7 @@ touched() {
 
 # naming PATH: the ledgers that know the file, the newer first.
 naming() {
-  for ledger in "$state/$daemon/ledger.json" "$state/$daemon/ledger.before.json"; do
+  for ledger in "$state/$daemon/ledger.json" "$state/$daemon"/ledger.before*.json; do
     ! grep -qsFx "    \"$1\": {" "$ledger" || echo "$ledger"
   done
 }
