@@ -259,7 +259,7 @@ const edited = (kind: Kind, path = "main.cf") =>
 
 /** What the instrument does. */
 const doneAs = ({ kind, step }: Cut): Kind => {
-  if (kind === "undoing") return step % 2 === 0 ? "program" : "group";
+  if (kind === "undoing") return Math.floor(step / 2) % 2 === 0 ? "program" : "group";
   return kind === "twice" ? "group" : kind;
 };
 
