@@ -225,11 +225,25 @@ export const resources = (variant: "a" | "b"): readonly (readonly [string, Recor
   ];
 };
 
+/** On a busy machine not all of an operation's calls came in time to go together: some of one daemon's failed and some did not. */
+class Apart extends Error {}
+
+async function together<T>(calls: readonly Promise<T>[]): Promise<T[]> {
+  const ended = await Promise.allSettled(calls);
+  const reasons = ended.map((one): unknown => (one.status === "rejected" ? (one.reason ?? "no reason") : undefined));
+  const parts = ["Dovecot", "Postfix"].map((daemon) => reasons.filter((_, n) => daemonOf(n) === daemon));
+  if (parts.some((part) => part.includes(undefined) && part.some((reason) => reason !== undefined))) {
+    throw new Apart(String(reasons.find((reason) => reason !== undefined)));
+  }
+  return Promise.all(calls);
+}
+const daemonOf = (n: number) => (/^(Dovecot|Master)/.test(resources("a")[n]?.[0] ?? "") ? "Dovecot" : "Postfix");
+
 export const createAll = (host: Readonly<Pick<Host, "connection">>): Promise<Resource[]> =>
-  Promise.all(resources("a").map(([kind, args]) => create(host as Host, { kind }, args)));
+  together(resources("a").map(([kind, args]) => create(host as Host, { kind }, args)));
 export const updateAll = (all: readonly Resource[]) =>
-  Promise.all(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
-export const removeAll = (all: readonly Resource[]) => Promise.all(all.map((resource) => resource.remove()));
+  together(all.map((resource, n) => resource.update(resources("b")[n]?.[1] ?? {})));
+export const removeAll = (all: readonly Resource[]) => together(all.map((resource) => resource.remove()));
 
 /** The steps with which an operation mends what another has left: the first, and how many there may be. */
 const FIRST_MENDING = 4;
@@ -309,6 +323,8 @@ export class Patient {
   private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
   private links = "";
+  /** The last operation's calls did not go together: what is there is neither old nor new. */
+  private apart = false;
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
 
@@ -374,13 +390,15 @@ export class Patient {
     const from = this.linkOf(cut) ?? host;
     const before = operation === "create" ? [] : await createAll(from);
     const old = await host.files();
-    const made = await this.make(cut, {
-      create: () => createAll(from),
-      update: () => updateAll(before),
-      remove: () => removeAll(before),
+    this.apart = false;
+    const met = await this.make(cut, {
+      create: () => this.noting(createAll(from)),
+      update: () => this.noting(updateAll(before)),
+      remove: () => this.noting(removeAll(before)),
     });
+    const made = met && !this.apart;
     const wanted = kind === "undoing" && mended(cut) ? undefined : this.made.get(operation);
-    await this.alive([old, wanted], cut, options.restart);
+    await this.alive(this.apart ? [] : [old, wanted], cut, options.restart);
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
     if (kind === "request" && made && this.within(cut)) same(await host.files(), old);
@@ -388,10 +406,10 @@ export class Patient {
     if (kind === "twice") {
       const { where = "main" } = this.stepOf(cut) ?? {};
       await order(host, where === "main" ? "dovecot" : where, FIRST_MENDING + (step % MENDING), "group");
-      await (operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
+      await this.noting(operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
       await noOrder(host);
-      again = await cutMade(host);
-      await this.alive([old, wanted, this.pristine], cut, options.restart);
+      again = (await cutMade(host)) && !this.apart;
+      await this.alive(this.apart ? [] : [old, wanted, this.pristine], cut, options.restart);
     }
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
@@ -399,8 +417,17 @@ export class Patient {
     const all = operation === "create" ? await createAll(from) : before;
     if (operation === "update" && step % 2 === 0) await updateAll(all);
     await removeAll(all);
-    await this.pure(made && edited(kind));
+    await this.pure(met && edited(kind));
     return made && again;
+  }
+
+  private async noting(run: Promise<unknown>): Promise<void> {
+    try {
+      await run;
+    } catch (error) {
+      this.apart ||= error instanceof Apart;
+      throw error;
+    }
   }
 
   /** False where the operation ended before its step or byte came. */
@@ -462,11 +489,11 @@ export class Patient {
     const known = whole.filter((files) => files !== undefined);
     const now = await host.files();
     const meant = (path: string) => !ours(path) && !edited(kind, path);
-    for (const [path, is] of now) {
+    for (const [path, is] of known.length > 0 ? now : []) {
       if (!meant(path) || known.some((files) => files.get(path) === is)) continue;
       assert.fail(`${path} is neither old nor new: ${is}\n${await host.read(path)}`);
     }
-    for (const daemons of mended(cut) ? configurations : []) {
+    for (const daemons of known.length > 0 && mended(cut) ? configurations : []) {
       const part = (files: Files) => new Map([...files].filter(([path]) => daemons.test(path) && meant(path)));
       ofOneTime(part(now), known.map(part));
     }
