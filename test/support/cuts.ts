@@ -233,7 +233,7 @@ async function together<T>(calls: readonly Promise<T>[]): Promise<T[]> {
   const reasons = ended.map((one): unknown => (one.status === "rejected" ? (one.reason ?? "no reason") : undefined));
   const parts = ["Dovecot", "Postfix"].map((daemon) => reasons.filter((_, n) => daemonOf(n) === daemon));
   if (parts.some((part) => part.includes(undefined) && part.some((reason) => reason !== undefined))) {
-    throw new Apart(String(reasons.find((reason) => reason !== undefined)));
+    throw new Apart(reasons.filter((reason) => reason instanceof Error).join("\n"));
   }
   return Promise.all(calls);
 }
@@ -396,9 +396,9 @@ export class Patient {
       update: () => this.noting(updateAll(before)),
       remove: () => this.noting(removeAll(before)),
     });
-    const made = met && !this.apart;
+    const made = met && !this.wasApart();
     const wanted = kind === "undoing" && mended(cut) ? undefined : this.made.get(operation);
-    await this.alive(this.apart ? [] : [old, wanted], cut, options.restart);
+    await this.alive(this.wasApart() ? [] : [old, wanted], cut, options.restart);
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
     if (kind === "request" && made && this.within(cut)) same(await host.files(), old);
@@ -408,8 +408,8 @@ export class Patient {
       await order(host, where === "main" ? "dovecot" : where, FIRST_MENDING + (step % MENDING), "group");
       await this.noting(operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
       await noOrder(host);
-      again = (await cutMade(host)) && !this.apart;
-      await this.alive(this.apart ? [] : [old, wanted, this.pristine], cut, options.restart);
+      again = (await cutMade(host)) && !this.wasApart();
+      await this.alive(this.wasApart() ? [] : [old, wanted, this.pristine], cut, options.restart);
     }
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
@@ -419,6 +419,10 @@ export class Patient {
     await removeAll(all);
     await this.pure(met && edited(kind));
     return made && again;
+  }
+
+  private wasApart(): boolean {
+    return this.apart;
   }
 
   private async noting(run: Promise<unknown>): Promise<void> {
