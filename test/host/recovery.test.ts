@@ -1,6 +1,6 @@
 // What a change leaves that was cut off or failed, and what others have made of the host before the next operation comes.
 import { strict as assert } from "node:assert";
-import { cutMade, instrumented, meanwhile, noOrder, order, same, stepsMade } from "../support/cuts.js";
+import { cutMade, instrumented, meanwhile, noOrder, order, same, settled, stepsMade } from "../support/cuts.js";
 import { startHost, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { mainCf, mortalSmtpd } from "../support/postfix.js";
@@ -75,6 +75,20 @@ for (const debian of sampled("trixie")) {
       await host.run(`: >${state}/postfix/journal/stopped; postfix stop 2>/dev/null`);
       await (await relay()).remove();
       await serves(host);
+      same(await host.files(), pristine);
+    });
+
+    it("a daemon that the watchdog had to start does not hold its lock", async () => {
+      const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
+      const ends = `#!/bin/sh\n[ "$1" != reload ] || exec /usr/bin/doveadm stop\nexec /usr/bin/doveadm "$@"\n`;
+      await host.write("/usr/local/bin/doveadm", ends, "755");
+      await order(host, "dovecot", "proved", "program");
+      await assert.rejects(trust());
+      assert.ok(await cutMade(host));
+      await host.run("rm /usr/local/bin/doveadm");
+      await settled(host);
+      await serves(host);
+      await (await trust()).remove();
       same(await host.files(), pristine);
     });
 

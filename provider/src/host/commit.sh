@@ -43,14 +43,14 @@ within() {
   deadline=$((now + $1))
 }
 
-# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9). KILL, because we ignore TERM and
+# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9; a watchdog's is 8). KILL, because we ignore TERM and
 # busybox's timeout would hand that down.
 run() {
   clock
   seconds=$((deadline - now))
   [ "$seconds" -lt 6 ] || seconds=6
   [ "$seconds" -gt 0 ] || seconds=1
-  timeout -s KILL "$seconds" "$@" </dev/null 9<&-
+  timeout -s KILL "$seconds" "$@" </dev/null 9<&- 8<&-
 }
 hung() { [ "$1" -ge 124 ]; }
 
@@ -437,7 +437,7 @@ restart_daemon() {
   else
     set -- dovecot
   fi >/dev/null 2>&1
-  timeout -s KILL 15 "$@" </dev/null >/dev/null 2>&1 9<&-
+  timeout -s KILL 15 "$@" </dev/null >/dev/null 2>&1 9<&- 8<&-
   within 10
 }
 
