@@ -298,10 +298,13 @@ function ofOneTime(now: Files, times: readonly Files[]): void {
   );
 }
 
-/** Both daemons start anew, whatever else goes on: one that a watchdog has started at the same time runs already. */
+/**
+ * Both daemons start anew, whatever else goes on: one that a watchdog has started at the same time runs already. Postfix's tools,
+ * the watchdog's too, ask whether it runs by taking its lock for a moment, in which a start ends with "already running".
+ */
 async function restarted(host: Host): Promise<void> {
   const start = (stop: string, start: string, status: string) =>
-    host.exec(`exec </dev/null >/dev/null 2>&1; ${stop}; ${start} || ${status}`);
+    host.exec(`exec </dev/null >/dev/null 2>&1; ${stop}; ${start} || ${status} || { sleep 1; ${status}; } || ${start}`);
   const [dovecot, postfix] = await Promise.all([
     start("doveadm stop", "dovecot", "doveadm process status log"),
     start("postfix stop", "postfix start", "postfix status"),
