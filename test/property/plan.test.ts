@@ -9,7 +9,13 @@ import fc from "fast-check";
 import { formats, type Edit, type Format } from "../../provider/src/host/formats.js";
 import { parseLedger } from "../../provider/src/host/ledger.js";
 import { conflict, plan, withoutOurs } from "../../provider/src/host/plan.js";
-import { ledgersOfBefore, stateDirectory, type Daemon, type Snapshot } from "../../provider/src/host/snapshot.js";
+import {
+  ledgerPath,
+  ledgersOfBefore,
+  stateDirectory,
+  type Daemon,
+  type Snapshot,
+} from "../../provider/src/host/snapshot.js";
 import { services } from "../../provider/src/postfix/services.js";
 import { mainCf, masterCf, ours, parameters, serviceNames } from "./postfix-texts.js";
 
@@ -29,7 +35,7 @@ function snapshotOf(disk: Disk): Snapshot {
   return {
     ...{ host: "host", root: true, hung: [], missingTools: [], addresses: [], markers: {}, values: {} },
     ...{ files: new Map(files), interrupted: [], kept: [] },
-    ledgers: both((daemon) => ledger(`${stateDirectory}/${daemon}/ledger.json`)),
+    ledgers: both((daemon) => ledger(ledgerPath(daemon))),
     ledgersBefore: both((daemon) => ledgersOfBefore(disk.keys(), daemon).map(ledger)),
   };
 }

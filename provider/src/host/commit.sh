@@ -43,8 +43,8 @@ within() {
   deadline=$((now + $1))
 }
 
-# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9; a watchdog's is 8). KILL, because we ignore TERM and
-# busybox's timeout would hand that down.
+# Children have a limit, read nothing from us, and do not hold the lock (descriptor 9; a watchdog's is 8). KILL, because we
+# ignore TERM and busybox's timeout would hand that down.
 run() {
   clock
   seconds=$((deadline - now))
@@ -360,8 +360,8 @@ probes() {
     count=0 awaited='' silent=''
     each prove "$@"
     wait
-    unasked=no
-    printf x 2>/dev/null >"$work/room" || unasked=yes
+    unasked=''
+    printf x 2>/dev/null >"$work/room" || unasked=unasked
     for one in $awaited; do
       number=${one%%:*} rest=${one#*:}
       lives "${rest%%:*}" "$work/after.$number" || silent="$silent$(printf '\n%s does not answer: %s' "${rest#*:}" "$(words_of "$work/after.$number" | tr '\n' ' ')")"
@@ -670,7 +670,7 @@ find_transaction() { dir=$3; }
 transaction() {
   recover "$daemon" "$dir" # what another operation left since the observation
   [ ! -d "$dir/journal" ] || { fail recover "these files could not be put back: $lost"; return 1; }
-  reload=no flush=no must_live=no count=0 silent='' in_place='' unasked=no
+  reload=no flush=no must_live=no count=0 silent='' in_place='' unasked=''
   within 12
   each has "$@" || return 1
   each expect "$@" || return 1

@@ -49,8 +49,9 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
   const calls = daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]);
   const answer = await run(link, shell, calls);
   for (const daemon of daemons) {
-    if (!answer.some((frame) => frame.name === "recovered" && frame.words[0] === daemon)) continue;
-    const left = answer.find((frame) => frame.name === "left" && frame.words[0] === daemon)?.body.trim();
+    const of = framesOf(answer, daemon);
+    if (of("recovered").length === 0) continue;
+    const left = of("left")[0]?.body.trim();
     console.log(
       printable(
         `${link.label}: ${daemon}: an operation before this one was cut off; its old files are back` +
@@ -59,6 +60,10 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
     );
   }
 }
+
+/** The frames of a name that are one daemon's. */
+const framesOf = (answer: readonly Frame[], daemon: Daemon) => (name: string) =>
+  answer.filter((frame) => frame.name === name && frame.words[0] === daemon);
 
 const leftAlone = (paths: string) => ` Somebody changed these files meanwhile, so they were left as they are: ${paths}`;
 
@@ -118,10 +123,13 @@ const steps: Readonly<Record<string, string>> = {
   effective: "the new value did not take effect",
   prove: "a service that answered before does not answer after the reload",
   protocol: "the programs on the two sides do not match",
+  // Those that do not say `failed`.
+  changed: "its files changed meanwhile",
+  ended: "the commit ended without a result",
 };
 
 function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcome {
-  const of = (name: string) => answer.filter((frame) => frame.name === name && frame.words[0] === daemon);
+  const of = framesOf(answer, daemon);
   const values = Object.fromEntries(
     answer.flatMap(({ name, words, body }) => (name === "value" ? [[words[0] ?? "", body.trim()]] : [])),
   );
@@ -138,6 +146,7 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
   if (changed && !lost) return { ...common, result: "changed-meanwhile" };
 
   const failed = of("failed")[0];
+  const step = failed?.words[1] ?? (changed ? "changed" : "ended");
   const undone = of("undone")[0];
   const silent = undone?.body.trim() ?? "";
   const foreign = of("left")[0]?.body.trim();
@@ -146,28 +155,24 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
     ? `The old bytes of ${lost} could not be put back; they are in ${journal}, and the next operation tries again`
     : "The old files are back";
   const answers =
-    undone?.words[1] === "yes"
+    undone?.words[1] === "unasked"
       ? `; whether ${daemon} answers could not be asked: there is no room in ${stateDirectory}.`
       : silent === ""
         ? `${lost ? ";" : " and"} ${daemon} answers again.`
         : `, but this still fails, so it was not our change alone: ${silent}`;
   const state = undone
     ? back + answers + (foreign ? leftAlone(foreign) : "")
-    : failed?.words[1] === "recover"
+    : step === "recover"
       ? `What that operation has changed is still there; the old bytes are in ${journal}, and the next operation tries again.`
       : failed
         ? "Nothing was changed."
         : notKnown;
-  const error = new HostError(
-    host,
-    `${daemon}: ${steps[failed?.words[1] ?? ""] ?? (changed ? "its files changed meanwhile" : "the commit ended without a result")}`,
-    {
-      said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
-      state,
-      cure: failed
-        ? "Correct what the daemon complains of, then run the same command again."
-        : "Run the same command again: it puts right first what this one has left.",
-    },
-  );
+  const error = new HostError(host, `${daemon}: ${steps[step] ?? steps["ended"] ?? ""}`, {
+    said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
+    state,
+    cure: failed
+      ? "Correct what the daemon complains of, then run the same command again."
+      : "Run the same command again: it puts right first what this one has left.",
+  });
   return { ...common, result: "failed", error };
 }

@@ -211,7 +211,9 @@ keys() (
 # A commit that was cut off leaves a journal, or at least something that is no ledger, or nothing else. (Files of before without a
 # ledger are another matter: somebody has deleted it.)
 interrupted() {
-  [ -n "$(ls -d "$1"/ledger*.json "$1"/before/* 2>/dev/null)" ] || echo interrupted
+  known=no
+  for kept in "$1"/ledger*.json "$1"/before/*; do [ ! -e "$kept" ] || known=yes; done
+  [ "$known" = yes ] || echo interrupted
   for kept in "$1"/*; do
     case $kept in
     */ledger.json | */ledger.before*.json | */before) ;;

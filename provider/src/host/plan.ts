@@ -17,10 +17,10 @@ import { linesBack } from "./lines.js";
 import {
   beforePath,
   digestOf,
+  ledgerPath,
   ledgersOf,
   ledgersOfBefore,
   sha256,
-  stateDirectory,
   type Daemon,
   type HostFile,
   type Snapshot,
@@ -137,7 +137,7 @@ export function plan(snapshot: Snapshot, daemon: Daemon, wishes: readonly Wish[]
   const ledger: Ledger = { ...emptyLedger, contributions, files };
   const former = ledgersOfBefore(snapshot.files.keys(), daemon);
   const book = [
-    ...ledgerChange(`${stateDirectory}/${daemon}/ledger.json`, isEmpty(ledger) ? null : ledgerText(ledger), snapshot),
+    ...ledgerChange(ledgerPath(daemon), isEmpty(ledger) ? null : ledgerText(ledger), snapshot),
     ...former.flatMap((path) => ledgerChange(path, null, snapshot)),
   ];
   const effective = wishes.flatMap((wish) => (wish.contribution ? wish.effective : []));
@@ -178,7 +178,7 @@ function without({ host }: Snapshot, daemon: Daemon, text: string, { format, app
   try {
     return formats[format].strip(text, applied);
   } catch {
-    throw unreadable(host, `${stateDirectory}/${daemon}/ledger.json`);
+    throw unreadable(host, ledgerPath(daemon));
   }
 }
 

@@ -67,7 +67,7 @@ export interface Snapshot {
   readonly values: Readonly<Record<string, Answer>>;
   readonly dovecot?: DovecotFacts;
   readonly postfix?: PostfixFacts;
-  /** It is installed, but its own tool cannot read its configuration: what that says. */
+  /** Postfix is installed, but postconf cannot read its configuration: what it says. */
   readonly unread?: string;
   /** Where asked for: logins in passwd-files with other characters than letters, digits and . _ @ -; at most 1000. */
   readonly oddLogins?: readonly string[];
@@ -91,12 +91,16 @@ export function beforePath(daemon: Daemon, path: string): string {
   return `${stateDirectory}/${daemon}/before/${encodeURIComponent(path)}`;
 }
 
+export function ledgerPath(daemon: Daemon): string {
+  return `${stateDirectory}/${daemon}/ledger.json`;
+}
+
 /** Which of the paths are ledgers of before. */
 export function ledgersOfBefore(paths: Iterable<string>, daemon: Daemon): string[] {
   return [...paths].filter((path) => path.startsWith(`${stateDirectory}/${daemon}/ledger.before.`));
 }
 
-/** The newest first. */
+/** The current one first. */
 export function ledgersOf(snapshot: Snapshot, daemon: Daemon): Ledger[] {
   return [snapshot.ledgers[daemon], ...snapshot.ledgersBefore[daemon]];
 }
@@ -198,13 +202,11 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     }
   };
   for (const daemon of kept) {
-    const directory = `${stateDirectory}/${daemon}`;
-    const has = (start: string) => [...files.keys()].some((path) => path.startsWith(`${directory}/${start}`));
-    if (has("before/") && !has("ledger") && !interrupted.includes(daemon))
-      throw missing(host, `${directory}/ledger.json`);
+    const has = (start: string) => [...files.keys()].some((path) => path.startsWith(start));
+    const deleted = has(beforePath(daemon, "")) && !has(`${stateDirectory}/${daemon}/ledger.`);
+    if (deleted && !interrupted.includes(daemon)) throw missing(host, ledgerPath(daemon));
   }
-  const current = (daemon: Daemon) => ledger(daemon, `${stateDirectory}/${daemon}/ledger.json`);
-  const before = (daemon: Daemon) => ledgersOfBefore(files.keys(), daemon).map((file) => ledger(daemon, file));
+  const both = <T>(of: (daemon: Daemon) => T) => ({ dovecot: of("dovecot"), postfix: of("postfix") });
   return {
     ...{ host, root, observer, hung, missingTools, addresses, markers, files, values, interrupted, kept },
     ...(readme !== undefined && { readme }),
@@ -212,8 +214,8 @@ export function readSnapshot(host: string, frames: readonly Frame[]): Snapshot {
     ...(postfix ? { postfix } : named["postconf"] && { unread: named["postconf"].text }),
     ...(named["logins"] && { oddLogins: lines(named["logins"]) }),
     ...(surroundings && { surroundings }),
-    ledgers: { dovecot: current("dovecot"), postfix: current("postfix") },
-    ledgersBefore: { dovecot: before("dovecot"), postfix: before("postfix") },
+    ledgers: both((daemon) => ledger(daemon, ledgerPath(daemon))),
+    ledgersBefore: both((daemon) => ledgersOfBefore(files.keys(), daemon).map((file) => ledger(daemon, file))),
   };
 }
 

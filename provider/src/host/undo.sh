@@ -57,7 +57,7 @@ touched() {
     files && /^    }/ { print record["after"], record["before"], record["format"], path }' | sort -u | sort -k 4
 }
 
-# naming PATH: the ledgers that know the file, the newer first.
+# naming PATH: the ledgers that know the file, the current one first.
 naming() {
   for ledger in "$state/$daemon/ledger.json" "$state/$daemon"/ledger.before*.json; do
     ! grep -qsFx "    \"$1\": {" "$ledger" || echo "$ledger"
