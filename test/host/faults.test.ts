@@ -12,15 +12,16 @@ import {
   same,
   seed,
   settled,
+  sideOf,
+  type Side,
 } from "../support/cuts.js";
 import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
-import { ehlo, saying } from "../support/postfix.js";
+import { ehlo, mainCf, mortalSmtpd, saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
 import { sampled, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
-const mainCf = "/etc/postfix/main.cf";
 
 interface Fault {
   readonly make: string;
@@ -78,21 +79,16 @@ function fails(debian: Debian, { make, end, tidy = ":", reason, seconds = 30 }: 
   });
 }
 
+/** In the place of a tool: a line of its own, then the tool. */
+const standIn = (tool: string, line: string) =>
+  `printf '%s\\n' '#!/bin/sh' '${line}' 'PATH=/usr/sbin:/usr/bin exec ${tool} "$@"' >/usr/local/sbin/${tool} &&
+    chmod 755 /usr/local/sbin/${tool}`;
+
 /** A tool that hangs where its words match the pattern. */
 const hanging = (tool: string, words: string) => ({
-  make: `printf '%s\n' '#!/bin/sh' 'case "$*" in ${words}) exec sleep 100 ;; esac' 'PATH=/usr/sbin:/usr/bin exec ${tool} "$@"' >/usr/local/sbin/${tool}
-    chmod 755 /usr/local/sbin/${tool}`,
+  make: standIn(tool, `case "$*" in ${words}) exec sleep 100 ;; esac`),
   end: `rm /usr/local/sbin/${tool}`,
 });
-
-/** Its smtpd dies of our new settings. */
-async function mortal(host: Host): Promise<void> {
-  const smtpd = (await host.run("echo $(postconf -h daemon_directory)/smtpd")).trim();
-  await host.run(`mv ${smtpd} ${smtpd}.real`);
-  await host.write(smtpd, `#!/bin/sh\ngrep -q 203.0.113.20 ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
-}
-
-type Side = "dovecot" | "postfix";
 
 /** What befalls a directory: the program of a daemon that it is made for leaves its files as they were. */
 interface Illness {
@@ -118,11 +114,8 @@ const takesInodes = (directory: string) =>
 const locks = (directory: string) => `mount -o remount,ro ${directory}`;
 
 /** When the new files are in place: it happens within the reload. */
-const atReload = (side: Side, happens: string) => {
-  const tool = side === "dovecot" ? "doveadm" : "postfix";
-  return `printf '%s\\n' '#!/bin/sh' 'if [ "$1" = reload ]; then rm "$0"; ${happens}; fi' \\
-    'PATH=/usr/sbin:/usr/bin exec ${tool} "$@"' >/usr/local/sbin/${tool} && chmod 755 /usr/local/sbin/${tool}`;
-};
+const atReload = (side: Side, happens: string) =>
+  standIn(side === "dovecot" ? "doveadm" : "postfix", `if [ "$1" = reload ]; then rm "$0"; ${happens}; fi`);
 
 function illnesses(side: Side): Illness[] {
   const directory = `/etc/${side}`;
@@ -155,8 +148,7 @@ function illnesses(side: Side): Illness[] {
 
 /** Fails each operation on one daemon's resources, and finds its files, and its part of the ledger, as they were. */
 async function befalls(host: Host, side: Side, { directory, make, reason, spares }: Illness): Promise<void> {
-  const mine = (variant: "a" | "b") =>
-    resources(variant).filter(([kind]) => /Dovecot|Master/.test(kind) === (side === "dovecot"));
+  const mine = (variant: "a" | "b") => resources(variant).filter(([kind]) => sideOf(kind) === side);
   const all: Resource[] = [];
   const made = mine("a").map(
     ([kind, args]) =>
@@ -299,7 +291,7 @@ function promises(debian: Debian): void {
 
   it("every smtpd dies of the new settings: mail is back at once, in spite of master's throttle", () =>
     onHost(debian, async (host, pristine) => {
-      await mortal(host);
+      await mortalSmtpd(host, "203.0.113.20");
       // A client that waits is not served, so what counts is the time from one served client to the next.
       let [longest, served] = [0, Date.now()];
       const watching = { until: Date.now() + 60_000 };
@@ -328,7 +320,7 @@ function promises(debian: Debian): void {
       await host.run("kill $(cat /run/rsyslogd.pid); echo 'smtpd[1]: fatal: of last year' >>/var/log/mail.log");
       // Where systemd does not run there is no journal: this is what of it would be printed.
       await host.write("/usr/local/bin/journalctl", "#!/bin/sh\necho 'smtpd[2]: fatal: of today'\n", "755");
-      await mortal(host);
+      await mortalSmtpd(host, "203.0.113.20");
       const { said } = await attempt(host);
       assert.match(said, /does not answer after the reload.*fatal: of today/s);
       assert.doesNotMatch(said, /last year/);
@@ -356,7 +348,7 @@ function promises(debian: Debian): void {
 
   it("the ledger's disk is full when the services are asked: one that died is not taken for one that lives", () =>
     onHost(debian, async (host, pristine) => {
-      await mortal(host);
+      await mortalSmtpd(host, "203.0.113.20");
       const before = await host.files(["/etc"]);
       await host.run(`${becomesDisk(state)} && ${atReload("postfix", fills(state))}`);
       await assert.rejects(

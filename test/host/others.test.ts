@@ -3,7 +3,8 @@ import { strict as assert } from "node:assert";
 import {
   createAll,
   cutMade,
-  instrumented,
+  eachOnHost,
+  killed,
   noOrder,
   order,
   random,
@@ -12,7 +13,7 @@ import {
   seed,
   stepsMade,
 } from "../support/cuts.js";
-import { startHost, type Debian, type Host } from "../support/host.js";
+import type { Debian, Host } from "../support/host.js";
 import { saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
 import { sampled, soaking } from "../support/sample.js";
@@ -30,12 +31,7 @@ function promises(debian: Debian): void {
   let host: Host;
   let pristine: Map<string, string>;
 
-  beforeEach(async () => {
-    host = await startHost(debian);
-    await instrumented(host);
-    pristine = await host.files();
-  });
-  afterEach(() => host.stop());
+  eachOnHost(debian, (...begun) => ([host, pristine] = begun));
 
   /** One alone is one commit, which meets what was ordered; of several, the last to come could mend it at once. */
   const relay = () => create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] });
@@ -101,20 +97,14 @@ function promises(debian: Debian): void {
     const steps = ["stage_file", "put", "reload_daemon", "turn", "proved", "clear_journal", "forget_empty"];
     const every = soaking ? 1 : 4;
     for (const step of steps.filter((_, n) => n % every === seed % every)) {
-      await order(host, "postfix", step, "group");
-      await assert.rejects(relay());
-      await noOrder(host);
-      assert.ok(await cutMade(host), step);
+      await killed(host, { where: "postfix", at: step }, relay);
       await editedAndMended(`step ${step}`);
     }
   });
 
   it("an edit of main.cf after a recovery that was cut off, too, stays, and nothing of ours is orphaned", async () => {
     for (const step of ["proved", "put"]) {
-      await order(host, "postfix", step, "group");
-      await assert.rejects(relay());
-      await noOrder(host);
-      assert.ok(await cutMade(host), step);
+      await killed(host, { where: "postfix", at: step }, relay);
     }
     assert.match(await host.run("ls -A /etc/postfix"), /^\..*\.pulumi-old$/m);
     await editedAndMended("an undo that was cut off");

@@ -1,44 +1,33 @@
 // What a change leaves that was cut off or failed, and what others have made of the host before the next operation comes.
 import { strict as assert } from "node:assert";
-import { cutMade, instrumented, meanwhile, noOrder, order, same, settled, stepsMade } from "../support/cuts.js";
-import { startHost, type Host } from "../support/host.js";
+import { eachOnHost, EDIT, killed, meanwhile, order, same, settled, stepsMade } from "../support/cuts.js";
+import type { Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { mainCf, mortalSmtpd } from "../support/postfix.js";
 import { create, listening } from "../support/resources.js";
 import { sampled } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
-const edit = "# edited by somebody";
 
 for (const debian of sampled("trixie")) {
   describe(`after a change that was cut off, on ${debian}`, () => {
     let host: Host;
     let pristine: Map<string, string>;
 
-    beforeEach(async () => {
-      host = await startHost(debian);
-      await instrumented(host);
-      pristine = await host.files();
-    });
-    afterEach(() => host.stop());
+    eachOnHost(debian, (...begun) => ([host, pristine] = begun));
 
     const xclient = () => create(host, { kind: "PostfixXclientTrust" }, { proxies: ["198.51.100.7"] });
     const relay = () => create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] });
 
     /** Of a change of Postfix all is killed before a step, the watchdog too. */
-    async function killed(step: string, change: () => Promise<unknown>): Promise<void> {
-      await order(host, "postfix", step, "group");
-      await assert.rejects(
-        change(),
-        /the program on the host was ended before it was done.*run the same command again/s,
-      );
-      await noOrder(host);
-      assert.ok(await cutMade(host), step);
+    async function cut(at: string, change: () => Promise<unknown>): Promise<void> {
+      const said = await killed(host, { where: "postfix", at }, change);
+      assert.match(said, /the program on the host was ended before it was done.*run the same command again/s);
     }
 
     it("a file that somebody has shortened then is an edit, and stays", async () => {
-      await host.run(`echo '${edit}' >>${mainCf}`);
-      await killed("put", xclient);
+      await host.run(`echo '${EDIT}' >>${mainCf}`);
+      await cut("put", xclient);
       // What is left is the beginning of the file that waits to take its place.
       await host.run(`sed -i '$d' ${mainCf}`);
       const shortened = await host.read(mainCf);
@@ -58,7 +47,7 @@ for (const debian of sampled("trixie")) {
       ] as const) {
         await host.run(prepare);
         pristine = await host.files();
-        await killed("proved", relay);
+        await cut("proved", relay);
         await host.run(`size=${main.length - 100} && cd /etc/postfix && ${begin}`);
         await (await relay()).remove();
         assert.equal(await host.read(mainCf), main, prepare);
@@ -67,11 +56,11 @@ for (const debian of sampled("trixie")) {
     });
 
     it("Postfix starts again where we had stopped it, and not where somebody else has", async () => {
-      await killed("proved", relay);
+      await cut("proved", relay);
       await host.run("postfix stop 2>/dev/null");
       await assert.rejects(relay(), /does not run/);
       await host.run("postfix start 2>/dev/null");
-      await killed("proved", relay);
+      await cut("proved", relay);
       await host.run(`: >${state}/postfix/journal/stopped; postfix stop 2>/dev/null`);
       await (await relay()).remove();
       await serves(host);
@@ -82,9 +71,7 @@ for (const debian of sampled("trixie")) {
       const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
       const ends = `#!/bin/sh\n[ "$1" != reload ] || exec /usr/bin/doveadm stop\nexec /usr/bin/doveadm "$@"\n`;
       await host.write("/usr/local/bin/doveadm", ends, "755");
-      await order(host, "dovecot", "proved", "program");
-      await assert.rejects(trust());
-      assert.ok(await cutMade(host));
+      await killed(host, { where: "dovecot", at: "proved", kind: "program" }, trust);
       await host.run("rm /usr/local/bin/doveadm");
       await settled(host);
       await serves(host);
@@ -93,8 +80,7 @@ for (const debian of sampled("trixie")) {
     });
 
     it("what an edit keeps from being undone is proved before the next operation says that all is well", async () => {
-      await mortalSmtpd(host, "203.0.113.20");
-      pristine = await host.files();
+      const heal = await mortalSmtpd(host, "203.0.113.20");
       await meanwhile(
         host,
         { where: "postfix", at: "proved" },
@@ -103,18 +89,18 @@ for (const debian of sampled("trixie")) {
             relay(),
             /Somebody changed these files meanwhile, so they were left as they are: \/etc\/postfix\/main\.cf/,
           ),
-        () => host.run(`echo '${edit}' >>${mainCf}`),
+        () => host.run(`echo '${EDIT}' >>${mainCf}`),
       );
       assert.match(await host.read(mainCf), /203\.0\.113\.20/);
       await assert.rejects(relay(), /postfix: its services do not answer, so a change could not be proved/);
-      const trust = await create(host, { kind: "DovecotProxyTrust" }, { proxies: ["192.0.2.10"] });
-      await host.run(`sed -i 's| 203.0.113.20/32||' ${mainCf}; postfix stop 2>/dev/null; postfix start 2>/dev/null`);
-      await (await relay().catch(() => undefined))?.remove();
-      await trust.remove();
+      await heal();
+      await (await relay()).remove();
+      assert.equal(await host.run(`tail -n 1 ${mainCf}; sed -i '$d' ${mainCf}`), `${EDIT}\n`);
+      same(await host.files(), pristine);
     });
 
     it("what is added in the very moment in which a file goes, or comes back, stays", async () => {
-      const fragment = (await host.run("ls -d /etc/dovecot/conf.d")).trim() + "/99-zz-pulumi-dovecot-postfix.conf";
+      const fragment = "/etc/dovecot/conf.d/99-zz-pulumi-dovecot-postfix.conf";
       const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
       const first = await trust();
       await order(host, "main", 0, "none");
@@ -125,20 +111,19 @@ for (const debian of sampled("trixie")) {
         host,
         { where: "dovecot", at },
         () => second.remove(),
-        () => host.run(`echo '${edit}' >>${fragment}`),
+        () => host.run(`echo '${EDIT}' >>${fragment}`),
       );
-      assert.equal(await host.read(fragment), `${edit}\n`);
+      assert.equal(await host.read(fragment), `${EDIT}\n`);
       await host.run(`rm ${fragment}`);
 
       await mortalSmtpd(host, "203.0.113.20");
-      pristine = await host.files();
       await meanwhile(
         host,
         { where: "postfix", at: "restore" },
         () => assert.rejects(relay(), /a service that answered before does not answer/),
-        () => host.run(`echo '${edit}' >>${mainCf}`),
+        () => host.run(`echo '${EDIT}' >>${mainCf}`),
       );
-      assert.match(await host.read(mainCf), new RegExp(`${edit}\\n$`));
+      assert.match(await host.read(mainCf), new RegExp(`${EDIT}\\n$`));
     });
 
     it("what is in place, or is again, is on the disk before its journal goes", async () => {

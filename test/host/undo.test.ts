@@ -4,8 +4,7 @@ import {
   createAll,
   cutMade,
   instrumented,
-  noOrder,
-  order,
+  killed,
   random,
   removeAll,
   resources,
@@ -173,10 +172,7 @@ function promises(debian: Debian): void {
     await instrumented(host);
     pristine = await host.files();
     const all = await createAll(host);
-    await order(host, "postfix", "proved", "group");
-    await removeAll(all).catch(() => undefined);
-    await noOrder(host);
-    assert.ok(await cutMade(host));
+    await killed(host, { where: "postfix", at: "proved" }, () => removeAll(all));
     await host.run(`echo '# edited' >>${mainCf}`);
     const said = await run(`${undo} --yes`, 1);
     assert.match(said, /main\.cf: EDITED SINCE[^]*\(words of ours: 203\.0\.113\.20\/32\)/);

@@ -7,7 +7,7 @@ import { strict as assert } from "node:assert";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { deafen, deafenable, hear } from "./deaf.js";
-import type { Connection, Host } from "./host.js";
+import { startHost, type Connection, type Debian, type Host } from "./host.js";
 import { serves } from "./mail-client.js";
 import { create, type Resource } from "./resources.js";
 
@@ -95,7 +95,7 @@ export interface Step {
 }
 
 const directory = "/opt/fault";
-const EDIT = "# edited by somebody";
+export const EDIT = "# edited by somebody";
 
 /** Everything that a shell does without leaving its process cannot change the host, so a cut there is the next one. */
 const instrument = String.raw`#!/bin/bash
@@ -185,6 +185,30 @@ export async function meanwhile<T>(
   return done;
 }
 
+/** An operation whose program is killed at a step, by default with its watchdog; resolves to what it said. */
+export async function killed(
+  host: Host,
+  { where, at, kind = "group" }: { where: Shell; at: string | number; kind?: Kind },
+  operation: () => Promise<unknown>,
+): Promise<string> {
+  await order(host, where, at, kind);
+  const said = await operation().then(() => assert.fail(`${where} ${at}: ended as if nothing were`), String);
+  await noOrder(host);
+  assert.ok(await cutMade(host), `${where} ${at} did not come`);
+  return said;
+}
+
+/** Of a suite: each test has an instrumented host of its own. */
+export function eachOnHost(debian: Debian, begin: (host: Host, pristine: Map<string, string>) => void): void {
+  let host: Host;
+  beforeEach(async () => {
+    host = await startHost(debian);
+    await instrumented(host);
+    begin(host, await host.files());
+  });
+  afterEach(() => host.stop());
+}
+
 /**
  * Resolves when the host is in order: the watchdog, or the program itself where only its link was cut, holds the lock until
  * then. A watchdog waits for the lock as we do: who comes once more finds what it has done.
@@ -225,19 +249,24 @@ export const resources = (variant: "a" | "b"): readonly (readonly [string, Recor
   ];
 };
 
+export type Side = Exclude<Shell, "main">;
+
+/** Whose a resource is. */
+export const sideOf = (kind: string): Side => (/^(Dovecot|Master)/.test(kind) ? "dovecot" : "postfix");
+
 /** On a busy machine not all of an operation's calls came in time to go together: some of one daemon's failed and some did not. */
 class Apart extends Error {}
 
 async function together<T>(calls: readonly Promise<T>[]): Promise<T[]> {
   const ended = await Promise.allSettled(calls);
   const reasons = ended.map((one): unknown => (one.status === "rejected" ? (one.reason ?? "no reason") : undefined));
-  const parts = ["Dovecot", "Postfix"].map((daemon) => reasons.filter((_, n) => daemonOf(n) === daemon));
+  const sides = resources("a").map(([kind]) => sideOf(kind));
+  const parts = ["dovecot", "postfix"].map((side) => reasons.filter((_, n) => sides[n] === side));
   if (parts.some((part) => part.includes(undefined) && part.some((reason) => reason !== undefined))) {
     throw new Apart(reasons.filter((reason) => reason instanceof Error).join("\n"));
   }
   return Promise.all(calls);
 }
-const daemonOf = (n: number) => (/^(Dovecot|Master)/.test(resources("a")[n]?.[0] ?? "") ? "Dovecot" : "Postfix");
 
 export const createAll = (host: Readonly<Pick<Host, "connection">>): Promise<Resource[]> =>
   together(resources("a").map(([kind, args]) => create(host as Host, { kind }, args)));
@@ -326,8 +355,8 @@ export class Patient {
   private readonly lengths = new Map<Operation, Lengths>();
   private pristine: Files = new Map();
   private links = "";
-  /** The last operation's calls did not go together: what is there is neither old nor new. */
-  private apart = false;
+  /** Why the calls of the last cut's operations failed. */
+  private failures: unknown[] = [];
   /** What an operation that nobody cuts makes of the files. */
   private readonly made = new Map<Operation, Files>();
 
@@ -393,15 +422,15 @@ export class Patient {
     const from = this.linkOf(cut) ?? host;
     const before = operation === "create" ? [] : await createAll(from);
     const old = await host.files();
-    this.apart = false;
+    this.failures = [];
     const met = await this.make(cut, {
       create: () => this.noting(createAll(from)),
       update: () => this.noting(updateAll(before)),
       remove: () => this.noting(removeAll(before)),
     });
-    const made = met && !this.wasApart();
+    const made = met && !this.apart;
     const wanted = kind === "undoing" && mended(cut) ? undefined : this.made.get(operation);
-    await this.alive(this.wasApart() ? [] : [old, wanted], cut, options.restart);
+    await this.alive(this.apart ? [] : [old, wanted], cut, options.restart);
     if (kind === "slices" && wanted) same(await host.files(), wanted);
     // The program had not come whole, so nothing of it was run.
     if (kind === "request" && made && this.within(cut)) same(await host.files(), old);
@@ -411,8 +440,8 @@ export class Patient {
       await order(host, where === "main" ? "dovecot" : where, FIRST_MENDING + (step % MENDING), "group");
       await this.noting(operation === "create" ? createAll(host) : removeAll(before)).catch(() => undefined);
       await noOrder(host);
-      again = (await cutMade(host)) && !this.wasApart();
-      await this.alive(this.wasApart() ? [] : [old, wanted, this.pristine], cut, options.restart);
+      again = (await cutMade(host)) && !this.apart;
+      await this.alive(this.apart ? [] : [old, wanted, this.pristine], cut, options.restart);
     }
     if (kind === "silence") await host.run("ip route flush type blackhole");
 
@@ -424,15 +453,16 @@ export class Patient {
     return made && again;
   }
 
-  private wasApart(): boolean {
-    return this.apart;
+  /** The operation's calls did not go together: what is there is neither old nor new. */
+  private get apart(): boolean {
+    return this.failures.some((error) => error instanceof Apart);
   }
 
   private async noting(run: Promise<unknown>): Promise<void> {
     try {
       await run;
     } catch (error) {
-      this.apart ||= error instanceof Apart;
+      this.failures.push(error);
       throw error;
     }
   }

@@ -34,11 +34,12 @@ export async function write(host: Host, script: string): Promise<void> {
   );
 }
 
-/** Its smtpd dies while main.cf holds the word. */
-export async function mortalSmtpd(host: Host, word: string): Promise<void> {
+/** Its smtpd dies while main.cf holds the word; resolves to what makes it whole again, and starts Postfix anew. */
+export async function mortalSmtpd(host: Host, word: string): Promise<() => Promise<string>> {
   const smtpd = (await host.run("echo $(postconf -h daemon_directory)/smtpd")).trim();
   await host.run(`mv ${smtpd} ${smtpd}.real`);
   await host.write(smtpd, `#!/bin/sh\ngrep -q ${word} ${mainCf} && exit 1\nexec ${smtpd}.real "$@"\n`, "755");
+  return () => host.run(`mv ${smtpd}.real ${smtpd}; (postfix stop; postfix start) 2>/dev/null`);
 }
 
 /** All that Postfix reads, and the ledger. */
