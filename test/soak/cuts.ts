@@ -41,9 +41,9 @@ export const commits: Ways = {
     { kind: "twice", every: 16 },
     { kind: "edit", every: 16 },
     { kind: "editing", every: 24 },
-    { kind: "provider", every: 40 },
-    { kind: "reboot", every: 40 },
-    { kind: "silence", every: 120 },
+    { kind: "provider", count: 4 },
+    { kind: "reboot", count: 4 },
+    { kind: "silence", count: 2 },
   ],
   least: 500,
 };
@@ -94,7 +94,7 @@ export async function cuts(ways: Ways, debians: readonly Debian[], stride: numbe
   });
   return {
     title,
-    what: what + (stride === 1 ? "" : ` Every ${stride}th step (SOAK_STRIDE).`),
+    what: what + (stride === 1 ? "" : ` One step in ${stride} (SOAK_STRIDE).`),
     head: ["cut", ...operations, "all"],
     rows,
     count: made.length,

@@ -1,6 +1,6 @@
 // `npm run soak`: what `npm test` takes a sample of, whole, on both Debians. Prints the counts, writes them to
 // docs/reliability.md, and ends with status 1 where anything failed.
-//   SOAK_STRIDE=7   only every 7th step of a commit is cut     SOAK_ONLY=cuts,faults   these sections only
+//   SOAK_STRIDE=7   only one step of a commit in 7 is cut     SOAK_ONLY=cuts,faults   these sections only
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
