@@ -501,8 +501,11 @@ export class Patient {
     return (kind === "undoing" ? this.undoing : this.steps).get(operation) ?? [];
   }
 
+  /** Two of ours that a cut leaves may be one file. */
   private hardLinks(): Promise<string> {
-    return this.host.run("find /etc/dovecot /etc/postfix -type f -links +1 -printf '%p %n\\n' | sort");
+    return this.host.run(
+      "find /etc/dovecot /etc/postfix -type f -links +1 ! -name '.*.pulumi-*' -printf '%p %n\\n' | sort",
+    );
   }
 
   /** Nothing of ours is left, and what somebody else did is. */
