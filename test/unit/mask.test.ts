@@ -30,18 +30,23 @@ describe("secrets in a configuration file", () => {
 
   it("are the same for the observer", () => {
     const directory = mkdtempSync(join(tmpdir(), "mask-"));
+    const secrets = (show: string, file: string) =>
+      execFileSync("sh", ["-s", show, file], {
+        input: observerProgram().replace(/\nobserver\n$/, '\nsecrets "$@"\n'),
+        encoding: "latin1",
+      });
     try {
       masked.forEach(({ daemon, text, shown }, n) => {
         const file = join(directory, `${n}.${daemon === "postfix" ? "main.cf" : "conf"}`);
         writeFileSync(file, text);
-        const secrets = (show: string) =>
-          execFileSync("sh", ["-s", show, file], {
-            input: observerProgram().replace(/\nobserver\n$/, '\nsecrets "$@"\n'),
-            encoding: "latin1",
-          });
-        assert.equal(secrets("text").replace(/\n$/, ""), shown.replace(/\n$/, ""));
-        assert.equal(secrets("names"), text === shown ? "" : `${file}\n`);
+        assert.equal(secrets("text", file).replace(/\n$/, ""), shown.replace(/\n$/, ""));
+        assert.equal(secrets("names", file), text === shown ? "" : `${file}\n`);
       });
+      // What a ledger calls a key is none.
+      const file = join(directory, "ledger.before.0a1b2c3d.json");
+      const text = '{\n  "key": "vmadmin",\n  "password": "x"\n}\n';
+      writeFileSync(file, text);
+      assert.equal(secrets("text", file), text);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

@@ -194,7 +194,7 @@ secrets() {
       password_file = file ~ /pulumi-dovecot-postfix[.]master[.]/
     }
     # Ours, and without a secret; what Postfix and Dovecot call a key is none there.
-    file ~ /[\/]ledger[a-z.]*[.]json$/ {
+    file ~ /[\/]ledger[a-z0-9.]*[.]json$/ {
       put($0, $0)
       next
     }
