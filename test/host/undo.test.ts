@@ -151,6 +151,29 @@ function promises(debian: Debian): void {
     same(await host.files(), pristine);
   });
 
+  it("an edit that comes between its look and its work is found, and that daemon's share stays whole", async () => {
+    const all = await createAll(host);
+    const edits = `sed -i 's/^mynetworks = .*/& 192.0.2.77/' ${mainCf}`;
+    const asked = `if [ "$1" = -h ]; then rm "$0"; ${edits}; fi`;
+    await host.write("/usr/local/bin/doveconf", `#!/bin/sh\n${asked}\nexec /usr/bin/doveconf "$@"\n`, "755");
+    const written = await host.files();
+    const said = await run(`${undo} --yes`, 1);
+    assert.match(said, /^dovecot: taken out, and reloaded; what answered before answers\.$/m);
+    assert.match(
+      said,
+      /^postfix: somebody has just edited this file\. Nothing was changed; run this again\.\n.*main\.cf$/m,
+    );
+    assert.match(said, /Still there: postfix\./);
+    const now = await host.files();
+    for (const [path, file] of written) {
+      if (/\/postfix\//.test(path) && path !== mainCf) assert.equal(now.get(path), file, path);
+    }
+    await host.run(`sed -i 's/ 192.0.2.77$//' ${mainCf}`);
+    await run(`${undo} --yes`);
+    await removeAll(all);
+    same(await host.files(), pristine);
+  });
+
   it("by hand, too, no file goes that an edited one still names", async () => {
     await host.run(`cd /etc/dovecot && sed -i '/^!include conf\\.d/d' dovecot.conf &&
       printf '!include %s\\n' conf.d/*.conf >>dovecot.conf && doveadm reload`);

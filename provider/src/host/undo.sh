@@ -27,12 +27,15 @@ frame() {
   broken-before) echo "$2: $3 does not answer, and did not before:" ;;
   failed) echo "$2: failed ($3), so nothing of it is taken out:" ;;
   words) echo "$2: its own words:" ;;
-  undone) echo "$2: the files are again as they were before this attempt." ;;
+  undone)
+    case $left$lost in '') files=files ;; *) files='other files' ;; esac
+    echo "$2: the $files are again as they were before this attempt."
+    ;;
   left) echo "$2: somebody has edited these files meanwhile; they were left as they are:" ;;
   lost) echo "$2: these files could not be put back; they are in $state/$2/journal:" ;;
   committed)
     case $3 in
-    yes) echo "$2: taken out, and reloaded; what answered before answers. Sessions that the reload met (number, service):" ;;
+    yes) echo "$2: taken out, and reloaded; what answered before answers." ;;
     stopped) echo "$2: taken out; it does not run, so it was not reloaded." ;;
     *) echo "$2: taken out; no reload was needed." ;;
     esac
@@ -322,6 +325,8 @@ take_out() {
           set -- "$@" gone "$real" "$now"
           reload=reload
           ;;
+        # Edited since it was looked at: the commit finds it changed.
+        back.stays) [ "$by_hand" = yes ] || set -- "$@" gone "$real" edited ;;
         esac
       done <<END
 $records
