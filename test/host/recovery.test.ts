@@ -1,5 +1,6 @@
 // What a change leaves that was cut off or failed, and what others have made of the host before the next operation comes.
 import { strict as assert } from "node:assert";
+import { deafen, deafenable, hear } from "../support/deaf.js";
 import { eachOnHost, EDIT, killed, meanwhile, order, same, settled, stepsMade } from "../support/cuts.js";
 import type { Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
@@ -8,6 +9,9 @@ import { create, listening } from "../support/resources.js";
 import { sampled } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
+const journal = `${state}/postfix/journal`;
+/** Of main.cf. */
+const savedCopy = `${journal}/$(sed -n 's|^\\([0-9]*\\) .*/main.cf$|\\1|p' ${journal}/files)`;
 
 for (const debian of sampled("trixie")) {
   describe(`after a change that was cut off, on ${debian}`, () => {
@@ -17,6 +21,7 @@ for (const debian of sampled("trixie")) {
     eachOnHost(debian, (...begun) => ([host, pristine] = begun));
 
     const xclient = () => create(host, { kind: "PostfixXclientTrust" }, { proxies: ["198.51.100.7"] });
+    const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
     const relay = () => create(host, { kind: "RelayAcceptance" }, { servers: ["203.0.113.20"] });
 
     /** Of a change of Postfix all is killed before a step, the watchdog too. */
@@ -43,7 +48,7 @@ for (const debian of sampled("trixie")) {
         // To a file with other hard links, its bytes are written in place.
         [`ln ${mainCf} /root/link`, "cp main.cf .main.cf.pulumi-half && truncate -s $size main.cf"],
         // On a full disk, its old ones are.
-        ["rm /root/link", `: >.main.cf.pulumi-half && head -c $size ${state}/postfix/before/*main.cf >main.cf`],
+        ["rm /root/link", `ln ${savedCopy} ${savedCopy}.half && head -c $size ${savedCopy} >main.cf`],
       ] as const) {
         await host.run(prepare);
         pristine = await host.files();
@@ -61,14 +66,13 @@ for (const debian of sampled("trixie")) {
       await assert.rejects(relay(), /does not run/);
       await host.run("postfix start 2>/dev/null");
       await cut("proved", relay);
-      await host.run(`: >${state}/postfix/journal/stopped; postfix stop 2>/dev/null`);
+      await host.run(`: >${journal}/stopped; postfix stop 2>/dev/null`);
       await (await relay()).remove();
       await serves(host);
       same(await host.files(), pristine);
     });
 
     it("a daemon that the watchdog had to start does not hold its lock", async () => {
-      const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
       const ends = `#!/bin/sh\n[ "$1" != reload ] || exec /usr/bin/doveadm stop\nexec /usr/bin/doveadm "$@"\n`;
       await host.write("/usr/local/bin/doveadm", ends, "755");
       await killed(host, { where: "dovecot", at: "proved", kind: "program" }, trust);
@@ -101,7 +105,6 @@ for (const debian of sampled("trixie")) {
 
     it("what is added in the very moment in which a file goes, or comes back, stays", async () => {
       const fragment = "/etc/dovecot/conf.d/99-zz-pulumi-dovecot-postfix.conf";
-      const trust = () => create(host, { kind: "DovecotProxyTrust" }, { proxies: ["198.51.100.7"] });
       const first = await trust();
       await order(host, "main", 0, "none");
       await first.remove();
@@ -130,11 +133,10 @@ for (const debian of sampled("trixie")) {
       const log = "/root/synced";
       await host.write(
         "/usr/local/bin/sync",
-        `#!/bin/sh\necho "$(grep -c 203.0.113.20 ${mainCf}) $(ls -d ${state}/postfix/journal) $*" >>${log}\nexec /usr/bin/sync "$@"\n`,
+        `#!/bin/sh\necho "$(grep -c 203.0.113.20 ${mainCf}) $(ls -d ${journal}) $*" >>${log}\nexec /usr/bin/sync "$@"\n`,
         "755",
       );
-      const synced = (ours: number) =>
-        new RegExp(`^${ours} ${state}/postfix/journal .*${mainCf} /etc/postfix( |$)`, "m");
+      const synced = (ours: number) => new RegExp(`^${ours} ${journal} .*${mainCf} /etc/postfix( |$)`, "m");
       await (await relay()).remove();
       assert.match(await host.read(log), synced(1));
       assert.match(await host.read(log), synced(0));
@@ -142,6 +144,78 @@ for (const debian of sampled("trixie")) {
       await host.run(`rm ${log}`);
       await assert.rejects(relay());
       assert.match(await host.read(log), synced(0));
+    });
+
+    it("an operation fails where the one before it cannot be undone, also where it wants what is there already", async () => {
+      for (const [what, harm, heal] of [
+        ["main.cf is immutable", `chattr +i ${mainCf}`, `chattr -i ${mainCf}`],
+        ["its copy is gone", `copy=${savedCopy} && mv $copy $copy.away`, `mv ${savedCopy}.away ${savedCopy}`],
+      ] as const) {
+        await cut("proved", relay);
+        const there = await host.read(mainCf);
+        await host.run(harm);
+        const lost =
+          /postfix: an operation before this one was cut off, and could not be undone.*could not be put back: +\/etc\/postfix\/main\.cf.*What that operation has changed is still there/s;
+        for (let n = 0; n < 2; n++) await assert.rejects(relay(), lost, what);
+        assert.equal(await host.read(mainCf), there, what);
+        await host.run(heal);
+        await (await relay()).remove();
+        same(await host.files(), pristine);
+      }
+    });
+
+    it("a change whose journal cannot go is undone, not said to be done", async () => {
+      const main = await host.read(mainCf);
+      const undone =
+        /the change could not be declared done.*cannot rename \S+\/postfix\/journal.*could not be put back; they are in/s;
+      await meanwhile(
+        host,
+        { where: "postfix", at: "clear_journal" },
+        () => assert.rejects(relay(), undone),
+        () => host.run(`chattr +i ${state}/postfix`),
+      );
+      assert.equal(await host.read(mainCf), main);
+      await host.run(`chattr -i ${state}/postfix`);
+      await (await relay()).remove();
+      same(await host.files(), pristine);
+    });
+
+    it("nobody says that nothing was changed where an undo did not come to its end", async () => {
+      await deafenable(host);
+      pristine = await host.files();
+      await deafen(host);
+      const said = await killed(host, { where: "postfix", at: "restore", kind: "side" }, relay);
+      assert.match(said, /a service that answered before does not answer after the reload.*: Not known from here\./s);
+      await hear(host);
+      await settled(host);
+      await (await relay()).remove();
+      same(await host.files(), pristine);
+    });
+
+    it("Postfix's services have their time to answer, however long Dovecot's side takes", async () => {
+      await host.run(
+        `postconf -e smtpd_delay_reject=no 'smtpd_client_restrictions=sleep 2' && postfix reload 2>/dev/null`,
+      );
+      pristine = await host.files();
+      const all = await meanwhile(
+        host,
+        { where: "dovecot", at: "proved" },
+        () => Promise.all([trust(), relay()]),
+        () => host.run("sleep 11"),
+      );
+      await Promise.all(all.map((one) => one.remove()));
+      same(await host.files(), pristine);
+    });
+
+    it("a ledger that cannot be read is not planned from, whatever lies beside it", async () => {
+      const one = await relay();
+      await host.run(`cd ${state}/postfix && cp ledger.json ledger.json.bak && truncate -s 100 ledger.json`);
+      const written = await host.files();
+      for (const run of [relay, () => one.remove()]) await assert.rejects(run, /ledger\.json cannot be read/);
+      same(await host.files(), written);
+      await host.run(`cd ${state}/postfix && mv ledger.json.bak ledger.json`);
+      await one.remove();
+      same(await host.files(), pristine);
     });
 
     it("a ledger that somebody has deleted is told where the files of before show that there was one", async () => {

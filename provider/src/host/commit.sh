@@ -504,14 +504,19 @@ undo_files() {
 }
 
 # each_saved outside|inside FUNCTION: for the files of the journal that are outside or inside the ledger's directory, with
-# $path, $saved (its copy; empty: it was not there), $old and $new (digests) and $now.
+# $path, $saved (its copy; empty: it was not there), $old and $new (digests) and $now. What cannot be read is not judged.
 each_saved() {
   while read -r copy new path; do
     case $path in "$dir"/*) where=inside ;; *) where=outside ;; esac
     [ "$where" = "$1" ] || continue
-    digest "$path"
-    saved='' old=absent now=$digest
-    [ "$copy" = - ] || { digest "$dir/journal/$copy" && saved=$dir/journal/$copy old=$digest; }
+    saved='' old=absent mark=$dir/journal/$copy.half
+    if [ "$copy" != - ]; then
+      saved=$dir/journal/$copy
+      { [ -f "$saved" ] && digest "$saved"; } || { lost="$lost $path" && continue; }
+      old=$digest
+    fi
+    digest "$path" || { lost="$lost $path" && continue; }
+    now=$digest
     "$2"
   done <"$dir/journal/files"
 }
@@ -519,7 +524,7 @@ each_saved() {
 put_back() {
   beside "$path"
   staged=no found=$now
-  if [ -f "$half" ]; then
+  if [ -f "$half" ] || [ -f "$mark" ]; then
     # A write in place that was cut off is nobody's edit.
     ! torn || now=$new
   elif [ -f "$fresh" ]; then
@@ -540,16 +545,17 @@ put_back() {
   else
     if [ -f "$path" ]; then holding "$path" restore_spared; else restore; fi || { lost="$lost $path" && return; }
   fi
-  rm -f -- "$fresh" "$former" "$half"
+  rm -f -- "$fresh" "$former" "$half" "$mark"
 }
 
 restore() { { cp -a -- "$saved" "$former" && put "$former" "$path"; } || overwrite; }
 
 restore_spared() { restore && { spared "$path" "$old" "$found" || left="$left $path"; }; }
 
-# On a full disk there may be no room for one file more, but for the same one.
+# On a full disk there may be no room for one file more, but for the same one. $mark, for which there is, tells that it is being
+# written.
 overwrite() {
-  [ -f "$half" ] || { mv -f -- "$former" "$half" && printf '' >"$half"; }
+  ln -f -- "$saved" "$mark" || return 1
   rm -f -- "$fresh" "$former"
   cat -- "$saved" >"$path" && chmod -- "$(stat -c %a -- "$saved")" "$path" && chown -- "$(stat -c %u:%g -- "$saved")" "$path" &&
     digest "$path" && [ "$digest" = "$old" ] && placed "$path"
@@ -575,7 +581,10 @@ keep_both() {
     beside "$former_ledger"
     { older >"$fresh" && mv -f -- "$fresh" "$former_ledger"; } || lost="$lost $path"
     ;;
-  *) [ -z "$saved" ] || [ "$now" != absent ] || cp -a -- "$saved" "$path" || lost="$lost $path" ;;
+  *)
+    beside "$path"
+    [ -z "$saved" ] || [ "$now" != absent ] || { cp -a -- "$saved" "$fresh" && mv -f -- "$fresh" "$path"; } || lost="$lost $path"
+    ;;
   esac
 }
 older() {
@@ -655,6 +664,7 @@ turn() {
   [ "${abreast-}" = postfix ] || return 0
   cat
   abreast=''
+  within 9
 }
 side() {
   daemon=$1 call=$2 dir='' abreast=$1
@@ -699,8 +709,7 @@ transaction() {
   }
   within 9
   if each place "$@" && { [ "$reload" != yes ] || reload_daemon || fail reload "$(cat "$work/said")"; } &&
-    proved "$@"; then
-    clear_journal
+    proved "$@" && { clear_journal 2>/dev/null || fail disarm "cannot rename $dir/journal (disk full, or read-only?)"; }; then
     [ "$flush.$reload" != yes.no ] || run doveadm auth cache flush >/dev/null 2>&1
     frame committed "$daemon" "$reload"
     forget_empty

@@ -48,8 +48,11 @@ export async function commit(
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
   const calls = daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]);
   const answer = await run(link, shell, calls);
+  const lost: HostError[] = [];
   for (const daemon of daemons) {
     const of = framesOf(answer, daemon);
+    const paths = of("lost")[0]?.body.trim();
+    if (paths) lost.push(notUndone(link.label, daemon, `these files could not be put back: ${paths}`));
     if (of("recovered").length === 0) continue;
     const left = of("left")[0]?.body.trim();
     console.log(
@@ -59,7 +62,20 @@ export async function recover(link: Link, shell: Shell, daemons: readonly Daemon
       ),
     );
   }
+  // A plan made from what is still there would say that all is well.
+  if (lost[0]) throw lost[0];
 }
+
+const notUndone = (host: string, daemon: Daemon, said: string) =>
+  new HostError(host, `${daemon}: ${steps["recover"] ?? ""}`, {
+    said,
+    state: `What that operation has changed is still there; the old bytes are in ${journalOf(daemon)}, and the next operation tries again.`,
+    cure: correct,
+  });
+
+const journalOf = (daemon: Daemon) => `${stateDirectory}/${daemon}/journal`;
+
+const correct = "Correct what the daemon complains of, then run the same command again.";
 
 /** The frames of a name that are one daemon's. */
 const framesOf = (answer: readonly Frame[], daemon: Daemon) => (name: string) =>
@@ -122,11 +138,15 @@ const steps: Readonly<Record<string, string>> = {
   reload: "the daemon could not be reloaded",
   effective: "the new value did not take effect",
   prove: "a service that answered before does not answer after the reload",
+  disarm: "the change could not be declared done",
   protocol: "the programs on the two sides do not match",
   // Those that do not say `failed`.
   changed: "its files changed meanwhile",
   ended: "the commit ended without a result",
 };
+
+/** When one of these fails, new files are in place; until the undo has told its end, nobody knows what is there. */
+const live: ReadonlySet<string> = new Set(["place", "reload", "effective", "prove", "disarm"]);
 
 function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcome {
   const of = framesOf(answer, daemon);
@@ -148,11 +168,12 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
   const failed = of("failed")[0];
   const step = failed?.words[1] ?? (changed ? "changed" : "ended");
   const undone = of("undone")[0];
+  const said = [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n");
+  if (step === "recover") return { ...common, result: "failed", error: notUndone(host, daemon, said) };
   const silent = undone?.body.trim() ?? "";
   const foreign = of("left")[0]?.body.trim();
-  const journal = `${stateDirectory}/${daemon}/journal`;
   const back = lost
-    ? `The old bytes of ${lost} could not be put back; they are in ${journal}, and the next operation tries again`
+    ? `The old bytes of ${lost} could not be put back; they are in ${journalOf(daemon)}, and the next operation tries again`
     : "The old files are back";
   const answers =
     undone?.words[1] === "unasked"
@@ -162,17 +183,13 @@ function outcome(host: string, daemon: Daemon, answer: readonly Frame[]): Outcom
         : `, but this still fails, so it was not our change alone: ${silent}`;
   const state = undone
     ? back + answers + (foreign ? leftAlone(foreign) : "")
-    : step === "recover"
-      ? `What that operation has changed is still there; the old bytes are in ${journal}, and the next operation tries again.`
-      : failed
-        ? "Nothing was changed."
-        : notKnown;
+    : failed && !live.has(step)
+      ? "Nothing was changed."
+      : notKnown;
   const error = new HostError(host, `${daemon}: ${steps[step] ?? steps["ended"] ?? ""}`, {
-    said: [failed?.body.trim(), of("words")[0]?.body.trim()].filter((text) => text).join("\n"),
+    said,
     state,
-    cure: failed
-      ? "Correct what the daemon complains of, then run the same command again."
-      : "Run the same command again: it puts right first what this one has left.",
+    cure: failed ? correct : "Run the same command again: it puts right first what this one has left.",
   });
   return { ...common, result: "failed", error };
 }

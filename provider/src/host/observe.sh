@@ -208,18 +208,18 @@ keys() (
   printf '%s\n' $1
 )
 
-# A commit that was cut off leaves a journal, or at least something that is no ledger, or nothing else. (Files of before without a
-# ledger are another matter: somebody has deleted it.)
+# A commit that was cut off leaves a journal, or what it works with, or nothing at all. (Files of before without a ledger are
+# another matter: somebody has deleted it. And what else lies there is somebody's.)
 interrupted() {
   known=no
-  for kept in "$1"/ledger*.json "$1"/before/*; do [ ! -e "$kept" ] || known=yes; done
-  [ "$known" = yes ] || echo interrupted
-  for kept in "$1"/*; do
+  for kept in "$1"/* "$1"/before/*; do
     case $kept in
-    */ledger.json | */ledger.before*.json | */before) ;;
-    *) echo interrupted && return ;;
+    */journal | */journal.new | */journal.done | */work) known=no && break ;;
+    */before) ;;
+    *) [ ! -e "$kept" ] || known=yes ;;
     esac
   done
+  [ "$known" = yes ] || echo interrupted
 }
 
 state() {
