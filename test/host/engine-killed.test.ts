@@ -7,11 +7,9 @@ import {
   instrumented,
   operations,
   order,
-  random,
   reachedStep,
   removeAll,
   same,
-  seed,
   settled,
   stepsMade,
   type Operation,
@@ -21,7 +19,7 @@ import { startHost, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { ofAllProcesses } from "../support/processes.js";
 import { create, type Resource } from "../support/resources.js";
-import { sampled, soaking } from "../support/sample.js";
+import { random, sampled, seed, soaking } from "../support/sample.js";
 import { createStack, type Program } from "../support/stack.js";
 
 const draw = random(seed);

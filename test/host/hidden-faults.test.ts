@@ -27,7 +27,7 @@ import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { configure, holding, keep, mainCf, masterCf, reset, saying, write } from "../support/postfix.js";
 import { create } from "../support/resources.js";
-import { sampled, soaking } from "../support/sample.js";
+import { oneIn, sampled, soaking } from "../support/sample.js";
 
 interface Fault {
   readonly fault: string;
@@ -243,6 +243,7 @@ function promises(debian: Debian): void {
     return message;
   };
 
+  const it = oneIn(2);
   it("as an argument, refused with what to write instead", async () => {
     for (const { fault, kind, args, said } of inArguments) {
       const message = await failure(kind, args);

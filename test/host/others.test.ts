@@ -1,22 +1,10 @@
 // Others work on the same host: another stack, an administrator, a backup that is played back, a hand that deletes the ledger.
 import { strict as assert } from "node:assert";
-import {
-  createAll,
-  cutMade,
-  eachOnHost,
-  killed,
-  noOrder,
-  order,
-  random,
-  removeAll,
-  same,
-  seed,
-  stepsMade,
-} from "../support/cuts.js";
+import { createAll, cutMade, eachOnHost, killed, noOrder, order, removeAll, same, stepsMade } from "../support/cuts.js";
 import type { Debian, Host } from "../support/host.js";
 import { saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
-import { sampled, soaking } from "../support/sample.js";
+import { oneIn, random, sampled, seed, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
 const mainCf = "/etc/postfix/main.cf";
@@ -31,6 +19,7 @@ function promises(debian: Debian): void {
   let host: Host;
   let pristine: Map<string, string>;
 
+  const it = oneIn(2);
   eachOnHost(debian, (...begun) => ([host, pristine] = begun));
 
   /** One alone is one commit, which meets what was ordered; of several, the last to come could mend it at once. */

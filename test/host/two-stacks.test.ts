@@ -3,10 +3,10 @@
 import { strict as assert } from "node:assert";
 import { getStack } from "@pulumi/pulumi";
 import { DovecotProxyTrust, MasterUser, PostfixXclientTrust, RelayAcceptance } from "pulumi-dovecot-postfix";
-import { random, same, seed } from "../support/cuts.js";
+import { same } from "../support/cuts.js";
 import { startHost, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
-import { sampled, soaking } from "../support/sample.js";
+import { random, sampled, seed, soaking } from "../support/sample.js";
 import { createStack, type Program, type TestStack } from "../support/stack.js";
 
 const networks = ["198.51.100.7", "203.0.113.20"];

@@ -5,11 +5,9 @@ import {
   cutMade,
   instrumented,
   killed,
-  random,
   removeAll,
   resources,
   same,
-  seed,
   settled,
   stepsMade,
   type Step,
@@ -18,7 +16,7 @@ import { startHost, type Debian, type Host } from "../support/host.js";
 import { serves } from "../support/mail-client.js";
 import { arrives, mainCf, saying, send } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
-import { sampled, soaking } from "../support/sample.js";
+import { oneIn, random, sampled, seed, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
 const dovecotConf = "/etc/dovecot/dovecot.conf";
@@ -36,6 +34,7 @@ for (const debian of sampled("bookworm")) {
 }
 
 function promises(debian: Debian): void {
+  const it = oneIn(2);
   let host: Host;
   let pristine: Map<string, string>;
 

@@ -567,17 +567,3 @@ export class Patient {
     }
   }
 }
-
-/** Of a run's cuts and turns: CUTS_SEED repeats one. */
-export const seed = Number(process.env["CUTS_SEED"] ?? Date.now() % 1_000_000);
-
-/** Deterministic random numbers below 1 (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
