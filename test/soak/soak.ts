@@ -21,7 +21,7 @@ const parts: Readonly<Record<string, Suite>> = {
   others: {
     title: "Others on the same host",
     what: "Other stacks, administrators, package upgrades, backups that are played back, ledgers that are deleted; undo without Pulumi; an engine that is killed.",
-    files: ["host/others", "host/two-stacks", "host/upgrades", "host/undo", "host/engine-killed"],
+    files: ["others", "two-stacks", "upgrades", "recovery", "undo", "engine-killed"].map((name) => `host/${name}`),
   },
   properties: {
     title: "Generated configurations",
