@@ -507,6 +507,7 @@ undo_files() {
 # $path, $saved (its copy; empty: it was not there), $old and $new (digests) and $now. What cannot be read is not judged.
 each_saved() {
   while read -r copy new path; do
+    [ -n "$path" ] || continue
     case $path in "$dir"/*) where=inside ;; *) where=outside ;; esac
     [ "$where" = "$1" ] || continue
     saved='' old=absent mark=$dir/journal/$copy.half
