@@ -216,7 +216,7 @@ function promises(debian: Debian): void {
     }
   }
 
-  const it = oneIn(2);
+  const it = oneIn(3);
 
   it("a tool hangs: an error that names it, in less than a minute, and old bytes", async () => {
     const hangs = [

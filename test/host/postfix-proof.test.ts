@@ -15,7 +15,7 @@ import {
   write,
 } from "../support/postfix.js";
 import { create } from "../support/resources.js";
-import { sampled } from "../support/sample.js";
+import { oneIn, sampled } from "../support/sample.js";
 
 const owner = { kind: "PostfixXclientTrust" };
 const args = { proxies: ["192.0.2.10"] };
@@ -27,6 +27,7 @@ for (const debian of sampled("trixie")) {
 }
 
 function promises(debian: Debian): void {
+  const it = oneIn(2);
   let host: Host;
 
   before(async () => {

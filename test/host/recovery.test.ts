@@ -18,7 +18,7 @@ for (const debian of sampled("trixie")) {
     let host: Host;
     let pristine: Map<string, string>;
 
-    const it = oneIn(2);
+    const it = oneIn(3);
     eachOnHost(debian, (...begun) => ([host, pristine] = begun));
 
     const xclient = () => create(host, { kind: "PostfixXclientTrust" }, { proxies: ["198.51.100.7"] });
