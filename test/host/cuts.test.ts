@@ -11,8 +11,8 @@ import { startVariant } from "../support/variants.js";
 
 const debians: readonly Debian[] = ["bookworm", "trixie"];
 /** From when the hosts are examined; one cut is made whatever the time. */
-const budgetMs = 25_000;
-const linkBudgetMs = 15_000;
+const budgetMs = 15_000;
+const linkBudgetMs = 10_000;
 const most = 15;
 const kinds: readonly Kind[] = [
   "program",

@@ -217,7 +217,7 @@ function promises(debian: Debian): void {
     }
   }
 
-  const it = oneIn(3);
+  const it = oneIn(4);
 
   it("a tool hangs: an error that names it, in less than a minute, and old bytes", async () => {
     const hangs = [
