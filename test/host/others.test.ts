@@ -2,12 +2,11 @@
 import { strict as assert } from "node:assert";
 import { createAll, cutMade, eachOnHost, killed, noOrder, order, removeAll, same, stepsMade } from "../support/cuts.js";
 import type { Debian, Host } from "../support/host.js";
-import { saying } from "../support/postfix.js";
+import { mainCf, saying } from "../support/postfix.js";
 import { create, type Resource } from "../support/resources.js";
 import { oneIn, random, sampled, seed, soaking } from "../support/sample.js";
 
 const state = "/var/lib/pulumi-dovecot-postfix";
-const mainCf = "/etc/postfix/main.cf";
 
 for (const debian of sampled("bookworm")) {
   describe(`others on the same host, ${debian}`, () => {

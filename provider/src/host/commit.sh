@@ -553,8 +553,8 @@ restore() { { cp -a -- "$saved" "$former" && put "$former" "$path"; } || overwri
 
 restore_spared() { restore && { spared "$path" "$old" "$found" || left="$left $path"; }; }
 
-# On a full disk there may be no room for one file more, but for the same one. $mark, for which there is, tells that it is being
-# written.
+# On a full disk there may be no room for one file more, but for the same one. While it is written there is $mark, a second name
+# of the copy, which needs no room.
 overwrite() {
   ln -f -- "$saved" "$mark" || return 1
   rm -f -- "$fresh" "$former"
@@ -661,6 +661,7 @@ sides() {
 
 # turn: for Postfix to wait until Dovecot's side has ended, whose answer comes out then. Postfix's logins need Dovecot's auth:
 # an smtpd that starts while auth starts anew may die of it (measured), and master would not start another one for a minute.
+# How long that took is not taken from the time that its own services have.
 turn() {
   [ "${abreast-}" = postfix ] || return 0
   cat

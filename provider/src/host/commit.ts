@@ -44,7 +44,7 @@ export async function commit(
   return plans.map(({ plan }) => outcome(link.label, plan.daemon, answer));
 }
 
-/** Puts back what a killed operation left half done; the next observation then sees a whole host. */
+/** Puts back what a killed operation left half done; the next observation then sees a whole host. Fails where it cannot. */
 export async function recover(link: Link, shell: Shell, daemons: readonly Daemon[]): Promise<void> {
   const calls = daemons.map((daemon) => ["recover", daemon, `${stateDirectory}/${daemon}`]);
   const answer = await run(link, shell, calls);
